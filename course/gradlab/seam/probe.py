@@ -1,0 +1,93 @@
+"""Questions about a student's function that JAX can answer: its derivative, its program, its cost.
+
+Each takes a handle and works on either side of the seam. Where the structure of a program decides about marks, use
+`program`: the text that is read and the values that are compared then come from one artefact, which the checker runs
+itself, so a patched library on the student's side gains nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import export
+
+from gradlab.seam import plain
+from gradlab.seam.handle import Handle, to_numpy
+
+
+@dataclass(frozen=True)
+class Program:
+    """A student's function as an exported StableHLO program of the arrays among its arguments, in tree order."""
+
+    exported: export.Exported
+    arrays: tuple
+
+    @property
+    def text(self) -> str:
+        """The StableHLO text."""
+        return self.exported.mlir_module()
+
+    def operations(self, name: str) -> int:
+        """How often an operation occurs in the text, `stablehlo.while` say."""
+        return self.text.count(f"{name}(") + self.text.count(f"{name} ") + self.text.count(f'"{name}"')
+
+    def run(self) -> Any:
+        """The program's result on the arguments that it was exported with, computed on this side."""
+        return to_numpy(self.exported.call(*self.arrays))
+
+
+def program(function: Handle, *args: Any, **kwargs: Any) -> Program:
+    """Traces `function` on the other side and brings its program here.
+
+    Arrays among the arguments are traced; numbers, strings and portable functions are static. Raises `StudentError`
+    where the function cannot be traced.
+    """
+    data = function.perform("program", *args, **kwargs)
+    leaves = jax.tree.leaves((args, kwargs))
+    arrays = tuple(leaf for leaf in leaves if plain.is_array(leaf))
+    return Program(export.deserialize(bytearray(data)), arrays)
+
+
+def jaxpr(function: Handle, *args: Any, **kwargs: Any) -> str:
+    """The jaxpr as text, arrays traced as in `program`."""
+    return function.perform("jaxpr", *args, **kwargs)
+
+
+def compiled(function: Handle, *args: Any, **kwargs: Any) -> str:
+    """The optimised HLO as text, for this machine's backend."""
+    return function.perform("compiled", *args, **kwargs)
+
+
+def memory(function: Handle, *args: Any, **kwargs: Any) -> dict[str, int]:
+    """What the compiler plans, in bytes: `argument`, `output`, `temp` and `alias`."""
+    return function.perform("memory", *args, **kwargs)
+
+
+def trace_count(function: Handle, *calls: tuple) -> int:
+    """How often JAX traces `function`, jitted once and called with each tuple of arguments."""
+    return function.perform("trace_count", *calls)
+
+
+def after_call(function: Handle, *args: Any, **kwargs: Any) -> tuple[Any, tuple]:
+    """The result, and the arguments as the call left them."""
+    return function.perform("after_call", *args, **kwargs)
+
+
+def grad(function: Handle, **options: Any) -> Handle:
+    """`jax.grad(function, **options)`, still on the other side."""
+    return function.perform("grad", **options)
+
+
+def jit(function: Handle, **options: Any) -> Handle:
+    """`jax.jit(function, **options)`, still on the other side."""
+    return function.perform("jit", **options)
+
+
+def vmap(function: Handle, **options: Any) -> Handle:
+    """`jax.vmap(function, **options)`, still on the other side."""
+    return function.perform("vmap", **options)
+
+
+def kind(obj: Handle) -> str:
+    """The class name of the student's object."""
+    return obj.perform("kind")
