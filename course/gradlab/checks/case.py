@@ -1,0 +1,84 @@
+"""One case of a check: what is called, what must come back, and what came back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gradlab.checks.compare import difference
+from gradlab.checks.show import show, show_call
+from gradlab.seam.handle import StudentError, recorded_calls
+from gradlab.seam.plain import NotPlain
+
+Judge = Callable[[Any], str | None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question to an implementation.
+
+    `run` gets the implementations and returns plain data, which must agree with `want` to `rtol` and `atol`; or, where
+    many answers are right, `judge` says in a sentence what is wrong with the answer, and None if nothing is, and
+    `want` says in words what is asked for. `because` tells the student what the case is about. A `trivial` case is one
+    that doing nothing passes: it earns points only beside a case that is not.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    want: Any = None
+    rtol: float = 1e-5
+    atol: float = 1e-6
+    judge: Judge | None = None
+    because: str = ""
+    weight: float = 1.0
+    trivial: bool = False
+    hidden: bool = False
+
+    def ask(self, implementations: tuple) -> "Outcome":
+        """Runs the case on implementations (handles or plain values); never raises for what they do."""
+        with recorded_calls() as calls:
+            try:
+                got = self.run(*implementations)
+                problem = self.problem(got)
+            except StudentError as error:
+                got, problem = error, f"your code raised {error}"
+            except NotPlain as error:
+                got, problem = error, f"a result is not plain data: {error}"
+        return Outcome(self, got, problem, show_call(*calls[0]) if calls else "")
+
+    def problem(self, got: Any) -> str | None:
+        """What is wrong with an answer, or None."""
+        if self.judge is not None:
+            return self.judge(got)
+        return difference(got, self.want, rtol=self.rtol, atol=self.atol)
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Whether two answers are the same answer: that is how a mistake is recognised."""
+        if isinstance(one, StudentError) or isinstance(other, StudentError):
+            return str(one) == str(other)
+        return not isinstance(one, NotPlain) and difference(one, other, rtol=self.rtol, atol=self.atol) is None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an implementation answered to a case: `problem` is None where the answer is right."""
+
+    case: Case
+    got: Any
+    problem: str | None
+    called: str
+
+    @property
+    def passed(self) -> bool:
+        return self.problem is None
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the function is still the stub."""
+        return isinstance(self.got, StudentError) and self.got.kind == "NotImplementedError"
+
+    def shown(self) -> tuple[str, str]:
+        """What came back and what was wanted, short, as text."""
+        wanted = self.case.want if isinstance(self.case.want, str) else show(self.case.want)
+        if isinstance(self.got, StudentError):
+            return f"{self.got}\n{self.got.where}".strip(), wanted
+        return show(self.got), wanted

@@ -1,0 +1,112 @@
+"""An exercise's check: from cases to a report with points and a diagnosis."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from gradlab.checks.case import Case, Outcome
+from gradlab.checks.draw import Draw
+from gradlab.checks.mistake import Mistake, mistakes_of
+from gradlab.checks.report import Report, Row
+from gradlab.seam.handle import local
+
+VISIBLE_SEED = 0
+Cases = Callable[[Draw], Iterable[Case]]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A check that takes the implementation as an argument: `checks.adam(adam)` gives a `Report`.
+
+    `points` is what the exercise is worth, `visible` the part of it that the visible cases decide; hidden cases of the
+    staff package decide the rest. `arguments` are the implementations' names, in order.
+    """
+
+    name: str
+    lab: str
+    cases: Cases
+    points: float
+    visible: float
+    arguments: tuple[str, ...]
+    skill: str
+
+    def __call__(self, *implementations: Any) -> Report:
+        """Runs the visible cases. Raises TypeError when not given exactly what `arguments` names."""
+        outcomes = self.ask(implementations, self.cases(Draw(VISIBLE_SEED, self.name)))
+        return self.report(implementations, outcomes, points=self.visible)
+
+    def ask(self, implementations: tuple, cases: Iterable[Case]) -> list[Outcome]:
+        """The outcome of each case, on a student's functions or on handles of them."""
+        if len(implementations) != len(self.arguments):
+            wanted = ", ".join(self.arguments)
+            raise TypeError(f"checks.{self.name}({wanted}) takes {len(self.arguments)}, got {len(implementations)}")
+        handles = tuple(local(it, name) for it, name in zip(implementations, self.arguments, strict=True))
+        return [case.ask(handles) for case in cases]
+
+    def report(self, implementations: tuple, outcomes: list[Outcome], *, points: float) -> Report:
+        """`points` shared out over the outcomes by weight, with the mistakes that they look like."""
+        total = sum(outcome.case.weight for outcome in outcomes)
+        genuine = any(outcome.passed and not outcome.case.trivial for outcome in outcomes)
+        rows = tuple(_row(outcome, points * outcome.case.weight / total, genuine) for outcome in outcomes)
+        return Report(
+            exercise=self.name,
+            lab=self.lab,
+            points=points,
+            rest=self.points - points,
+            rows=rows,
+            mistakes=tuple(self._diagnose(implementations, outcomes)),
+        )
+
+    def _diagnose(self, implementations: tuple, outcomes: list[Outcome]) -> list[Mistake]:
+        """The known mistakes that give the student's own wrong answers, those that explain most cases."""
+        failed = [outcome for outcome in outcomes if not outcome.passed and not outcome.unwritten]
+        if not failed:
+            return []
+        explained = {}
+        for known in mistakes_of(self.lab, self.name):
+            given = list(implementations)
+            given[known.position] = known.implementation
+            handles = tuple(local(it, name) for it, name in zip(given, self.arguments, strict=True))
+            explained[known.name] = sum(
+                outcome.case.same(outcome.case.ask(handles).got, outcome.got) for outcome in failed
+            )
+        best = max(explained.values(), default=0)
+        return [m for m in mistakes_of(self.lab, self.name) if best and explained[m.name] == best]
+
+
+def _row(outcome: Outcome, points: float, genuine: bool) -> Row:
+    case = outcome.case
+    got, wanted = outcome.shown()
+    earned = points if outcome.passed and (genuine or not case.trivial) else 0.0
+    return Row(
+        name=case.name,
+        passed=outcome.passed,
+        earned=earned,
+        points=points,
+        hidden=case.hidden,
+        unwritten=outcome.unwritten,
+        called="" if case.hidden else outcome.called,
+        got="" if case.hidden else got,
+        wanted="" if case.hidden else wanted,
+        problem="" if case.hidden else outcome.problem or "",
+        because="" if case.hidden else case.because,
+    )
+
+
+def exercise(
+    *, points: float, visible: float, skill: str, arguments: tuple[str, ...] = ()
+) -> Callable[[Cases], Exercise]:
+    """Makes a generator of cases an `Exercise` of the generator's name, in the lab of its module's name."""
+
+    def make(cases: Cases) -> Exercise:
+        name = getattr(cases, "__name__", "")
+        lab = cases.__module__.rpartition(".")[2]
+        return Exercise(name, lab, cases, points, visible, arguments or (name,), skill)
+
+    return make
+
+
+def exercises(module: ModuleType) -> list[Exercise]:
+    """The exercises of a lab's module, in the order in which they are defined."""
+    return [value for value in vars(module).values() if isinstance(value, Exercise)]
