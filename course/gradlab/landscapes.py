@@ -38,7 +38,7 @@ class Quadratic:
     """
 
     matrix: Float[np.ndarray, "n n"]
-    center: Float[np.ndarray, "n"]
+    center: Float[np.ndarray, " n"]
 
     @classmethod
     def with_condition(cls, condition: float, n: int = 2, *, angle: float = 0.0) -> "Quadratic":
@@ -48,11 +48,11 @@ class Quadratic:
         turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         return cls((turn @ np.diag(scales) @ turn.T).astype(np.float32), np.zeros(n, np.float32))
 
-    def __call__(self, x: Float[Array, "n"]) -> Float[Array, ""]:
+    def __call__(self, x: Float[Array, " n"]) -> Float[Array, ""]:
         offset = x - self.center
         return 0.5 * offset @ jnp.asarray(self.matrix) @ offset
 
-    def gradient(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
+    def gradient(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """The gradient `A (x - c)`."""
         return jnp.asarray(self.matrix) @ (x - self.center)
 
@@ -92,13 +92,13 @@ class SoftmaxRegression:
     """Mean cross-entropy of a linear classifier, `params = {"weight": (d, c), "bias": (c,)}`."""
 
     def __call__(
-        self, params: PyTree[Float[Array, "..."]], x: Float[Array, "b d"], y: Int[Array, "b"]
+        self, params: PyTree[Float[Array, "..."]], x: Float[Array, "b d"], y: Int[Array, " b"]
     ) -> Float[Array, ""]:
         log_probability = jax.nn.log_softmax(x @ params["weight"] + params["bias"][None, :])
         return -jnp.mean(jnp.take_along_axis(log_probability, y[:, None], axis=1))
 
     def gradient(
-        self, params: PyTree[Float[Array, "..."]], x: Float[Array, "b d"], y: Int[Array, "b"]
+        self, params: PyTree[Float[Array, "..."]], x: Float[Array, "b d"], y: Int[Array, " b"]
     ) -> PyTree[Float[Array, "..."]]:
         """The gradient of the batch's mean loss with respect to `params`."""
         return jax.grad(self)(params, x, y)

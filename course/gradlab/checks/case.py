@@ -43,6 +43,9 @@ class Case:
                 got, problem = error, f"your code raised {error}"
             except NotPlain as error:
                 got, problem = error, f"a result is not plain data: {error}"
+            except Exception as error:  # the check could not compute with what came back
+                got = StudentError(type(error).__name__, str(error).split("\n")[0])
+                problem = f"the check cannot use what your code returned: {got}"
         return Outcome(self, got, problem, show_call(*calls[0]) if calls else "")
 
     def problem(self, got: Any) -> str | None:

@@ -41,7 +41,7 @@ class Exercise:
         if len(implementations) != len(self.arguments):
             wanted = ", ".join(self.arguments)
             raise TypeError(f"checks.{self.name}({wanted}) takes {len(self.arguments)}, got {len(implementations)}")
-        handles = tuple(local(it, name) for it, name in zip(implementations, self.arguments, strict=True))
+        handles = local(**dict(zip(self.arguments, implementations, strict=True)))
         return [case.ask(handles) for case in cases]
 
     def report(self, implementations: tuple, outcomes: list[Outcome], *, points: float) -> Report:
@@ -59,20 +59,24 @@ class Exercise:
         )
 
     def _diagnose(self, implementations: tuple, outcomes: list[Outcome]) -> list[Mistake]:
-        """The known mistakes that give the student's own wrong answers, those that explain most cases."""
-        failed = [outcome for outcome in outcomes if not outcome.passed and not outcome.unwritten]
-        if not failed:
+        """The known mistakes that answer as the student did: in most cases, a failed one among them."""
+        if all(outcome.passed or outcome.unwritten for outcome in outcomes):
             return []
-        explained = {}
+        agreement = {}
         for known in mistakes_of(self.lab, self.name):
             given = list(implementations)
             given[known.position] = known.implementation
-            handles = tuple(local(it, name) for it, name in zip(given, self.arguments, strict=True))
-            explained[known.name] = sum(
-                outcome.case.same(outcome.case.ask(handles).got, outcome.got) for outcome in failed
-            )
-        best = max(explained.values(), default=0)
-        return [m for m in mistakes_of(self.lab, self.name) if best and explained[m.name] == best]
+            handles = local(**dict(zip(self.arguments, given, strict=True)))
+            count, explains, differs = 0, False, 0
+            for outcome in outcomes:
+                same = outcome.case.same(outcome.case.ask(handles).got, outcome.got)
+                count, explains, differs = count + same, explains or (same and not outcome.passed), differs + (not same)
+                # One answer may differ (the same mistake in other words); two are another mistake, and cost time.
+                if differs > 1:
+                    break
+            if explains:
+                agreement[known] = count
+        return [known for known, count in agreement.items() if count == max(agreement.values())]
 
 
 def _row(outcome: Outcome, points: float, genuine: bool) -> Row:

@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.seam.handle import Handle
+from gradlab.seam.plain import is_array
+
 ROOM = 240
 _ENTRIES = 6
 
@@ -29,8 +32,10 @@ def _show(value: Any) -> str:
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' if len(value) == 1 else ''})"
     if isinstance(value, (float, np.floating)):
         return f"{float(value):.6g}"
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return _show_array(np.asarray(value)) if not str(value.dtype).startswith("key") else "random key"
+    if is_array(value):
+        return "random key" if str(value.dtype).startswith("key") else _show_array(np.asarray(value))
+    if isinstance(value, Handle):
+        return value.label
     return getattr(value, "__qualname__", None) or repr(value)
 
 

@@ -76,6 +76,11 @@ class Handle:
         """Calls, and leaves even a plain result on the other side (an array whose sharding matters, say)."""
         return self.perform("keep", *args, **kwargs)
 
+    @property
+    def label(self) -> str:
+        """How the object is called in reports."""
+        return self._label
+
     def _refer(self, obj: Any) -> int:
         if isinstance(obj, Handle) and obj._transport is self._transport:
             return obj._reference
@@ -126,19 +131,16 @@ def to_numpy(value: Any) -> Any:
     return value
 
 
-def local(obj: Any, label: str | None = None) -> Any:
-    """`obj` behind a handle of its own store in this process, with the same encoding as a remote one.
+def local(**objects: Any) -> tuple:
+    """Each object behind a handle of one store in this process, with the same encoding as a remote one.
 
-    A handle is given back as it is, and so is plain data (a prediction, say).
+    A handle is given back as it is, and plain data (a prediction, say) as plain data.
     """
-    if isinstance(obj, Handle):
-        return obj
-    store = ObjectStore({"it": obj})
-    name = label or getattr(obj, "__name__", type(obj).__name__)
-    return by_name(store, "it", name)
+    store = ObjectStore(objects)
+    return tuple(obj if isinstance(obj, Handle) else by_name(store, name) for name, obj in objects.items())
 
 
-def by_name(transport: Transport, name: str, label: str | None = None) -> Any:
+def by_name(transport: Transport, name: str) -> Any:
     """What the other side's notebook calls `name`: a handle, or the value itself where it is plain."""
     request = plain.encode(("name", name, (), {}), lambda _: 0)
-    return _opened(plain.decode(transport.perform(request), lambda ref: Handle(transport, ref, label or name)))
+    return _opened(plain.decode(transport.perform(request), lambda ref: Handle(transport, ref, name)))
