@@ -20,7 +20,9 @@ ENVIRONMENT = ROOT / ".venv"
 VENV_PYTHON = ENVIRONMENT / "bin" / "python"
 STAMP = ENVIRONMENT / "gradlab-stamp"
 LOCK = ROOT / "requirements.lock"
-START_PAGE = "/lab/tree/course/start.ipynb"
+# Its own, so that the tabs of other courses stay out of this one.
+WORKSPACES = ENVIRONMENT / "workspaces"
+START_PAGE = "course/start.ipynb"
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 # The environment takes 1.8 GB; the wheels lie beside it while pip unpacks them.
@@ -232,22 +234,13 @@ def has_browser() -> bool:
 def open_lab(port: str, staff: bool) -> None:
     """Replace this process by JupyterLab on the start page; for staff with the formgrader beside it."""
     require_free_port(port)
-    variables = dict(os.environ, VIRTUAL_ENV=str(ENVIRONMENT))
-    # A terminal in JupyterLab finds `gradlab`, and the tabs of other courses stay out of this one.
-    variables["PATH"] = "{}:{}".format(VENV_PYTHON.parent, variables["PATH"])
-    variables["JUPYTERLAB_WORKSPACES_DIR"] = str(ENVIRONMENT / "workspaces")
-    # Emulated devices deadlock with fewer (jax 0.10 and 0.11); it counts only before JAX starts.
-    variables.setdefault("PJRT_NPROC", "32")
-    if staff:
-        configured = [str(ROOT / "grading"), variables.get("JUPYTER_CONFIG_PATH", "")]
-        variables["JUPYTER_CONFIG_PATH"] = ":".join(filter(None, configured))
-    show_staff_plugins(staff)
-    command = [str(VENV_PYTHON), "-m", "jupyterlab", "--log-level=WARN"]
+    configure_lab(staff)
+    command = [str(VENV_PYTHON), "-m", "jupyterlab", "--ServerApp.log_level=WARN", "--LabApp.log_level=WARN"]
     command += [f"--ServerApp.root_dir={ROOT}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    command += ["--LabApp.default_url=" + START_PAGE + ("?formgrader=true" if staff else "")]
-    # JupyterLab would ask at its first start whether to fetch news, and look for a newer version.
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    if not staff:
+    if staff:
+        command += ["--LabApp.default_url=/lab/workspaces/staff/tree/" + START_PAGE]
+    else:
+        command += ["--LabApp.default_url=/lab/tree/" + START_PAGE]
         command += ["--ServerApp.jpserver_extensions=nbgrader.server_extensions.formgrader=False"]
     if os.geteuid() == 0:
         command += ["--allow-root"]
@@ -255,19 +248,44 @@ def open_lab(port: str, staff: bool) -> None:
         print("GradLab: opening JupyterLab in your browser; Ctrl-C here, twice, ends it.", flush=True)
     else:
         command += ["--no-browser"]
-        print(
-            "GradLab: no browser here: open the http address below in one; Ctrl-C here, twice, ends it.",
-            flush=True,
-        )
-    os.execve(command[0], command, variables)
+        print("GradLab: no browser here: open the http address below in one; Ctrl-C here, twice, ends it.", flush=True)
+    os.execve(command[0], command, lab_variables(staff))
 
 
-def show_staff_plugins(staff: bool) -> None:
-    """Show nbgrader's pages for staff in JupyterLab, or hide them: to a student they are dead ends."""
+def lab_variables(staff: bool) -> dict:
+    """The environment variables of JupyterLab, and so of its kernels and terminals."""
+    variables = dict(os.environ, VIRTUAL_ENV=str(ENVIRONMENT), JUPYTERLAB_WORKSPACES_DIR=str(WORKSPACES))
+    # So that a terminal in JupyterLab finds `gradlab`.
+    variables["PATH"] = "{}:{}".format(VENV_PYTHON.parent, variables["PATH"])
+    # Emulated devices deadlock with fewer (jax 0.10 and 0.11); it counts only before JAX starts.
+    variables.setdefault("PJRT_NPROC", "32")
+    if staff:
+        paths = [str(ROOT / "grading"), variables.get("JUPYTER_CONFIG_PATH", "")]
+        variables["JUPYTER_CONFIG_PATH"] = ":".join(filter(None, paths))
+    return variables
+
+
+def configure_lab(staff: bool) -> None:
+    """Tell JupyterLab, by files in .venv alone, what to show: the formgrader is a dead end for a student."""
+    disabled = {f"@jupyter/nbgrader:{plugin}": not staff for plugin in STAFF_PLUGINS}
+    # It asks at the first start whether to fetch news from the network.
+    disabled["@jupyterlab/apputils-extension:announcements"] = True
     page_config = ENVIRONMENT / "etc" / "jupyter" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True, exist_ok=True)
-    hidden = {f"@jupyter/nbgrader:{plugin}": not staff for plugin in STAFF_PLUGINS}
-    page_config.write_text(json.dumps({"disabledExtensions": hidden}))
+    page_config.write_text(json.dumps({"disabledExtensions": disabled}))
+    tabs = {
+        "notebook:" + START_PAGE: {"data": {"path": START_PAGE, "factory": "Notebook"}},
+        "nbgrader-formgrader:nbgrader-formgrader": {"data": {}},
+    }
+    layout = {
+        "main": {"dock": {"type": "tab-area", "currentIndex": 0, "widgets": list(tabs)}},
+        "left": {"visible": True, "current": "filebrowser", "widgets": ["filebrowser"]},
+    }
+    workspace = {"data": dict(tabs, **{"layout-restorer:data": layout}), "metadata": {"id": "staff"}}
+    WORKSPACES.mkdir(exist_ok=True)
+    # JupyterLab finds a workspace by its name and the start of the name's hash.
+    name = "staff-{}.jupyterlab-workspace".format(hashlib.sha256(b"staff").hexdigest()[:4])
+    (WORKSPACES / name).write_text(json.dumps(workspace))
 
 
 def main(command: str, port: str = "8888") -> None:
