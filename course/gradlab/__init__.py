@@ -1,0 +1,1 @@
+"""GradLab, the student's half: checks, widgets, predictions, progress."""

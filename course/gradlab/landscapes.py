@@ -24,8 +24,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's handwritten digits: pixels in [0, 1], shape (1797, 64), and integer labels, shape (1797,)."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    return (bunch.data / PIXEL_MAX).astype(np.float32), bunch.target.astype(np.int32)
+    pixels, labels = load_digits(return_X_y=True)
+    return (np.asarray(pixels) / PIXEL_MAX).astype(np.float32), np.asarray(labels, np.int32)
 
 
 @portable

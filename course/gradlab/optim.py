@@ -64,7 +64,7 @@ _RULES = {
 
 def train_on_digits(
     recipe: dict[str, Any], *, steps: int, batch_size: int = 128, seed: int = 0
-) -> Float[np.ndarray, "steps+1"]:
+) -> Float[np.ndarray, " steps+1"]:
     """Trains a linear classifier of digits by a recipe, with optax's optimizers.
 
     Args:
@@ -102,7 +102,7 @@ def _followable(recipe: dict[str, Any], steps: int) -> tuple[str, float, int, fl
 
 
 @partial(jax.jit, static_argnames=("name", "batch_size"))
-def _losses(name: str, rates: Array, max_norm: Array, key: Array, batch_size: int) -> Float[Array, "steps+1"]:
+def _losses(name: str, rates: Array, max_norm: Array, key: Array, batch_size: int) -> Float[Array, " steps+1"]:
     images, labels = (jnp.asarray(part) for part in digits())
     loss, rule = SoftmaxRegression(), optax.chain(optax.clip_by_global_norm(max_norm), _RULES[name])
     key_params, key_order = jax.random.split(key)

@@ -1,0 +1,1 @@
+"""GradLab, the staff's half: build, publish, grade."""

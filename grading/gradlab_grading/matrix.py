@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from rich.console import Console
+from rich.table import Table
+
 from gradlab.checks.exercise import Exercise, exercises
 from gradlab.checks.mistake import mistakes_of
 from gradlab.checks.report import Report
 from gradlab.seam import plain
-from rich.console import Console
-from rich.table import Table
-
 from gradlab_grading.alternatives import alternatives_of
 from gradlab_grading.reference import lab_folders, reference
 
@@ -200,5 +200,3 @@ def _show(found: list[Line]) -> None:
             table.add_row("", "", "", "", "", "", f"[bold]GAP: {gap}[/bold]")
         table.add_section()
     Console().print(table)
-
-

@@ -30,17 +30,17 @@
 # `jax.tree.map(f, a, b)` applies `f` to each pair of arrays and keeps the structure.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float, Int, PyTree
+
 from gradlab import predict, widgets
 from gradlab.checks import optimizers as checks
 from gradlab.landscapes import Quadratic, SoftmaxRegression, digits
-from gradlab.optim import ZeroMoments, Zeros, train_on_digits
-from jaxtyping import Array, Float, Int, PyTree
+from gradlab.optim import train_on_digits
 
 # %% [markdown]
 # ## 1. Gradient descent
@@ -77,6 +77,7 @@ from jaxtyping import Array, Float, Int, PyTree
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "gradient-descent", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def gradient_descent(
     gradient, start: Float[Array, " n"], learning_rate: float, steps: int
@@ -92,6 +93,7 @@ def gradient_descent(
     Returns:
         All points, shape (steps + 1, n): row t is the point after t steps. Made with `jax.lax.scan`.
     """
+
     ### BEGIN SOLUTION
     def advance(point, _):
         arrived = point - learning_rate * gradient(point)
@@ -100,6 +102,7 @@ def gradient_descent(
     _, later = jax.lax.scan(advance, start, None, length=steps)
     return jnp.concatenate([start[None], later])
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-gradient-descent", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 10}
 checks.gradient_descent(gradient_descent)
@@ -175,6 +178,7 @@ predict.reveal(limit_guess, measured_limit, "the largest learning rate that conv
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "sgd", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def sgd(
     gradient,
@@ -205,6 +209,7 @@ def sgd(
         params = jax.tree.map(lambda param, slope: param - learning_rate * slope, params, batch_gradient)
     return params
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-sgd", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 10}
 checks.sgd(sgd)
@@ -265,6 +270,7 @@ for batch_size in (16, 256):
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "momentum", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def momentum(
     params: PyTree[Float[Array, "..."]],
@@ -288,6 +294,7 @@ def momentum(
     velocity = jax.tree.map(lambda speed, slope: decay * speed + slope, velocity, gradients)
     return jax.tree.map(lambda param, speed: param - learning_rate * speed, params, velocity), velocity
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-momentum", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 7}
 checks.momentum(momentum)
@@ -328,6 +335,7 @@ hidden.momentum(momentum)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "nesterov", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def nesterov(
     params: PyTree[Float[Array, "..."]],
@@ -346,6 +354,7 @@ def nesterov(
     return jax.tree.map(lambda param, move: param - learning_rate * move, params, ahead), velocity
     ### END SOLUTION
 
+
 # %% nbgrader={"grade": true, "grade_id": "test-nesterov", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 7}
 checks.nesterov(nesterov)
 ### BEGIN HIDDEN TESTS
@@ -359,10 +368,12 @@ hidden.nesterov(nesterov)
 # or move it with the arrow keys. Move the learning rate until one of them diverges. On the narrow quadratic, who wins,
 # and at which learning rate?
 
+
 # %% nbgrader={"grade": false, "grade_id": "descent", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def descent(params, gradients, state, learning_rate):
     """Gradient descent in the form of the others: it has no state to change."""
     return params - learning_rate * gradients, state
+
 
 # %%
 widgets.OptimizerRace({"gradient descent": descent, "momentum": momentum, "nesterov": nesterov})
@@ -400,6 +411,7 @@ widgets.OptimizerRace({"gradient descent": descent, "momentum": momentum, "neste
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "rmsprop", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def rmsprop(
     params: PyTree[Float[Array, "..."]],
@@ -431,6 +443,7 @@ def rmsprop(
     )
     return moved, square
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-rmsprop", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 7}
 checks.rmsprop(rmsprop)
@@ -481,6 +494,7 @@ hidden.rmsprop(rmsprop)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "adam", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def adam(
     params: PyTree[Float[Array, "..."]],
@@ -516,6 +530,7 @@ def adam(
 
     return jax.tree.map(advance, params, mean, square), (made, mean, square)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-adam", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 10}
 checks.adam(adam)
@@ -557,6 +572,7 @@ hidden.adam(adam)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "adamw", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def adamw(
     params: PyTree[Float[Array, "..."]],
@@ -578,6 +594,7 @@ def adamw(
     pull = learning_rate * weight_decay
     return jax.tree.map(lambda arrived, before: arrived - pull * before, stepped, params), state
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-adamw", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 7}
 checks.adamw(adamw)
@@ -635,10 +652,9 @@ widgets.OptimizerRace(
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "clip-by-global-norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def clip_by_global_norm(
-    gradients: PyTree[Float[Array, "..."]], max_norm: float
-) -> PyTree[Float[Array, "..."]]:
+def clip_by_global_norm(gradients: PyTree[Float[Array, "..."]], max_norm: float) -> PyTree[Float[Array, "..."]]:
     """Gradients whose norm over all leaves is at most `max_norm`, in the same direction.
 
     Args:
@@ -653,6 +669,7 @@ def clip_by_global_norm(
     factor = max_norm / jnp.maximum(norm, max_norm)
     return jax.tree.map(lambda leaf: factor * leaf, gradients)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-clip-by-global-norm", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 7}
 checks.clip_by_global_norm(clip_by_global_norm)
@@ -697,6 +714,7 @@ hidden.clip_by_global_norm(clip_by_global_norm)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "warmup-cosine", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def warmup_cosine(
     step: Int[Array, ""], peak: float, warmup_steps: int, total_steps: int, floor: float = 0.0
@@ -718,6 +736,7 @@ def warmup_cosine(
     descending = floor + 0.5 * (peak - floor) * (1 + jnp.cos(jnp.pi * progress))
     return jnp.where(step < warmup_steps, peak * step / max(warmup_steps, 1), descending)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-warmup-cosine", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 7}
 checks.warmup_cosine(warmup_cosine)
@@ -763,6 +782,7 @@ hidden.warmup_cosine(warmup_cosine)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "as-transformation", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def as_transformation(step, initial_state, **settings) -> optax.GradientTransformation:
     """An optimizer step of this lab as an optax gradient transformation.
@@ -775,6 +795,7 @@ def as_transformation(step, initial_state, **settings) -> optax.GradientTransfor
     Returns:
         A transformation whose updates, added to the parameters, give what `step` returns.
     """
+
     ### BEGIN SOLUTION
     def update(gradients, state, params=None):
         stepped, state = step(params, gradients, state, **settings)
@@ -782,6 +803,7 @@ def as_transformation(step, initial_state, **settings) -> optax.GradientTransfor
 
     return optax.GradientTransformation(initial_state, update)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-as-transformation", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 8}
 checks.as_transformation(as_transformation, adam)
@@ -826,6 +848,7 @@ trial = {"optimizer": "sgd", "learning_rate": 0.1, "warmup_steps": 0, "max_norm"
 for seed in (1, 2):
     print(f"seed {seed}: loss {train_on_digits(trial, steps=60, seed=seed)[-1]:.3f} after 60 steps")
 
+
 # %% nbgrader={"grade": false, "grade_id": "digits-recipe", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def digits_recipe() -> dict:
     """The recipe that you found.
@@ -837,6 +860,7 @@ def digits_recipe() -> dict:
     ### BEGIN SOLUTION
     return {"optimizer": "adam", "learning_rate": 0.3, "warmup_steps": 5, "max_norm": None}
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-digits-recipe", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 8}
 checks.digits_recipe(digits_recipe)

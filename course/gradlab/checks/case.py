@@ -43,7 +43,7 @@ class Case:
                 got, problem = error, f"your code raised {error}"
             except NotPlain as error:
                 got, problem = error, f"a result is not plain data: {error}"
-            except Exception as error:  # the check could not compute with what came back
+            except Exception as error:  # noqa: BLE001 - what came back may break any computation of the check
                 got = StudentError(type(error).__name__, str(error).split("\n")[0])
                 problem = f"the check cannot use what your code returned: {got}"
         return Outcome(self, got, problem, show_call(*calls[0]) if calls else "")

@@ -146,9 +146,7 @@ def sgd(draw: Draw) -> Iterator[Case]:
         weight=2,
         because="The examples that are left over make one more step, with the mean over as many as there are.",
     )
-    yield close(
-        "one batch of everything", run=run(count, order), want=softmax_epoch(params, x, y, order, count, rate)
-    )
+    yield close("one batch of everything", run=run(count, order), want=softmax_epoch(params, x, y, order, count, rate))
 
 
 def softmax_epoch(params: dict, x: np.ndarray, y: np.ndarray, order: np.ndarray, batch: int, rate: float) -> dict:
@@ -255,7 +253,7 @@ def adamw(draw: Draw) -> Iterator[Case]:
         moments, state = _adam_moments(draw, params)
         return moments, (state, optax.EmptyState(), optax.ScaleState())
 
-    def reference(rate: float, weight_decay: float, **settings: float) -> optax.GradientTransformation:
+    def reference(rate: float, weight_decay: float, **settings: Any) -> optax.GradientTransformation:
         decay = optax.add_decayed_weights(weight_decay)
         return optax.chain(optax.scale_by_adam(**settings), decay, optax.scale(-rate))
 
@@ -299,13 +297,13 @@ def warmup_cosine(draw: Draw) -> Iterator[Case]:
         yield close(
             name,
             run=lambda rate, steps=steps: [rate(step, peak, warmup, total, floor) for step in steps],
-            want=[float(oracle(step)) for step in steps],
+            want=[np.asarray(oracle(step)) for step in steps],
             because="Up in a straight line from 0 at step 0, then half a cosine down to the floor, which then stays.",
         )
     yield close(
         "with a step that jax traces",
         run=lambda rate: _traced_rate(rate, jnp.asarray(warmup + 2), peak, warmup, total, floor),
-        want=float(oracle(warmup + 2)),
+        want=np.asarray(oracle(warmup + 2)),
         because="Inside a jitted training step the step is a tracer: use jnp.where, not a Python if.",
     )
 
@@ -343,7 +341,7 @@ def as_transformation(draw: Draw) -> Iterator[Case]:
         weight=2,
     )
     few = {"weight": jnp.asarray(draw.normal(4))}
-    many = [jax.tree.map(lambda leaf: leaf * np.cos(0.3 * t), few) for t in range(100)]
+    many = [{"weight": few["weight"] * np.cos(0.3 * t)} for t in range(100)]
     yield Case(
         "your adam against optax.adam, 100 steps",
         run=lambda make, adam: _plain(
@@ -390,5 +388,3 @@ def _verdict(recipe: Handle, seed: int, target: float) -> str:
     if not np.isfinite(losses).all() or losses.max() > 1.5 * losses[0]:
         return "not reached: the loss rose high above its start"
     return "not reached: the loss fell too slowly"
-
-

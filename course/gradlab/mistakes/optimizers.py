@@ -128,8 +128,8 @@ def sum_over_the_batch(gradient, params, x, y, order, batch_size, learning_rate)
     longer.
     """
     for rows_x, rows_y in _cut(x, y, order, batch_size):
-        slope = gradient(params, rows_x, rows_y)
-        params = each(lambda p, g, n=len(rows_y): p - learning_rate * n * g, params, slope)
+        rate = learning_rate * len(rows_y)
+        params = each(lambda p, g, rate=rate: p - rate * g, params, gradient(params, rows_x, rows_y))
     return params
 
 
@@ -473,9 +473,7 @@ def decay_without_the_learning_rate(
 
     In this convention (and in optax and PyTorch) they shrink by learning_rate * weight_decay.
     """
-    return _decayed(
-        params, gradients, state, learning_rate, b1, b2, eps, lambda p, moved: moved - weight_decay * p
-    )
+    return _decayed(params, gradients, state, learning_rate, b1, b2, eps, lambda p, moved: moved - weight_decay * p)
 
 
 @mistake(of="adamw")
@@ -615,9 +613,7 @@ def warm_up_one_step_early(step, peak, warmup_steps, total_steps, floor=0.0):
     Some libraries do that. Here step 0 has the rate 0, and the peak is reached at warmup_steps.
     """
     t = jnp.clip((step - warmup_steps) / (total_steps - warmup_steps), 0, 1)
-    return jnp.where(
-        step < warmup_steps, peak * (step + 1) / warmup_steps, floor + (peak - floor) * _half_cosine(t)
-    )
+    return jnp.where(step < warmup_steps, peak * (step + 1) / warmup_steps, floor + (peak - floor) * _half_cosine(t))
 
 
 @mistake(of="warmup_cosine")

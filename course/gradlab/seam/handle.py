@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradlab.seam import plain
@@ -126,7 +127,7 @@ def to_numpy(value: Any) -> Any:
         return type(value)(to_numpy(item) for item in value)
     if type(value) is dict:
         return {key: to_numpy(item) for key, item in value.items()}
-    if isinstance(value, jax.Array) and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array) and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return np.asarray(value)
     return value
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import msgpack
 import numpy as np
+from jax.core import Tracer
 
 from gradlab.seam import portable
 
@@ -31,7 +32,7 @@ def is_array(value: Any) -> bool:
 
 def encode(value: Any, refer: Callable[[Any], int]) -> bytes:
     """`value` as bytes; `refer` gives the reference of whatever is not plain data."""
-    return msgpack.packb(_pack(value, refer, 0), use_bin_type=True)
+    return msgpack.Packer(use_bin_type=True).pack(_pack(value, refer, 0))
 
 
 def decode(data: bytes, resolve: Callable[[int], Any]) -> Any:
@@ -61,7 +62,7 @@ def _pack(value: Any, refer: Callable[[Any], int], depth: int) -> Any:
         return ["dict", [[_pack(k, refer, depth + 1), _pack(v, refer, depth + 1)] for k, v in value.items()]]
     if kind is np.ndarray or (isinstance(value, np.generic) and kind.__module__ in ("numpy", "ml_dtypes")):
         return _pack_array("numpy", np.asarray(value), value, refer)
-    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+    if isinstance(value, jax.Array) and not isinstance(value, Tracer):
         return _pack_jax(value, refer)
     return _pack_portable(value, refer, depth) or ["ref", refer(value)]
 

@@ -1,0 +1,1 @@
+"""Widgets: pictures of the student's own functions, to be touched."""

@@ -82,7 +82,7 @@ def nesterov_by_optax(params, gradients, velocity, learning_rate, decay=0.9):
 
 @alternative(of="nesterov")
 def nesterov_multiplied_out(params, gradients, velocity, learning_rate, decay=0.9):
-    """g + mu (mu v + g) = (1 + mu) g + mu^2 v."""
+    """G + mu (mu v + g) = (1 + mu) g + mu^2 v."""
     move = jax.tree.map(lambda g, v: (1 + decay) * g + decay**2 * v, gradients, velocity)
     new = jax.tree.map(lambda g, v: g + decay * v, gradients, velocity)
     return jax.tree.map(lambda p, m: p - learning_rate * m, params, move), new
@@ -98,7 +98,7 @@ def rmsprop_by_optax(params, gradients, square, learning_rate, decay=0.9, eps=1e
 
 @alternative(of="rmsprop")
 def rmsprop_by_increments(params, gradients, square, learning_rate, decay=0.9, eps=1e-8):
-    """s + (1 - rho)(g^2 - s), and a power in place of the root."""
+    """S + (1 - rho)(g^2 - s), and a power in place of the root."""
     new = jax.tree.map(lambda s, g: s + (1 - decay) * (g * g - s), square, gradients)
     return jax.tree.map(lambda p, g, s: p - learning_rate * g / (s**0.5 + eps), params, gradients, new), new
 
@@ -123,9 +123,7 @@ def adam_with_a_corrected_learning_rate(params, gradients, state, learning_rate,
 
 
 @alternative(of="adamw")
-def adamw_by_shrinking_first(
-    params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-2
-):
+def adamw_by_shrinking_first(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-2):
     """Shrinks the parameters by a factor, then adds Adam's change."""
     updates, new = _adam_updates(gradients, state, b1, b2, eps)
     keep = 1 - learning_rate * weight_decay
@@ -161,7 +159,7 @@ def clip_with_where(gradients, max_norm):
 
 @alternative(of="warmup_cosine")
 def warmup_cosine_by_joined_schedules(step, peak, warmup_steps, total_steps, floor=0.0):
-    """optax's parts."""
+    """Optax's parts."""
     fall = optax.cosine_decay_schedule(peak, total_steps - warmup_steps, alpha=floor / peak)
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), fall], [warmup_steps])(step)
 
