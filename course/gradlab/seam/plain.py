@@ -42,7 +42,7 @@ def decode(data: bytes, resolve: Callable[[int], Any]) -> Any:
         return _unpack(tree, resolve, 0)
     except NotPlain:
         raise
-    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, ImportError) as error:
+    except Exception as error:  # noqa: BLE001 - bytes from the other side may be anything
         raise NotPlain(f"{type(error).__name__}: {error}") from error
 
 
@@ -108,6 +108,8 @@ def _unpack_array(rest: list, resolve: Callable[[int], Any], depth: int) -> np.n
     kind = np.dtype(dtype)
     if kind.hasobject:
         raise NotPlain("an array of objects is not plain data")
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise NotPlain(f"{shape} is not a shape")
     return np.frombuffer(data, dtype=kind).reshape(shape).copy()
 
 
