@@ -26,7 +26,6 @@ class Lab:
     number: int
     slug: str
     title: str
-    skills: tuple[str, ...]
     summary: str
     minutes: int | None = None
 
@@ -62,27 +61,26 @@ class Lab:
 
 
 LABS: tuple[Lab, ...] = (
-    Lab(1, "preprocessing", "Preprocessing", ("data",), "Clean, split, scale and batch without leaking a label."),
-    Lab(2, "forward", "The forward pass", ("modelling", "numerics"), "From an affine layer to causal attention."),
-    Lab(3, "backward", "The backward pass", ("modelling", "numerics"), "Reverse-mode differentiation, by hand."),
+    Lab(1, "preprocessing", "Preprocessing", "Clean, split, scale and batch without leaking a label."),
+    Lab(2, "forward", "The forward pass", "From an affine layer to causal attention."),
+    Lab(3, "backward", "The backward pass", "Reverse-mode differentiation, by hand."),
     Lab(
         4,
         "optimizers",
         "Optimizers",
-        ("optimisation", "numerics"),
         "From gradient descent to AdamW, each written by you, raced on real losses.",
         minutes=180,
     ),
-    Lab(5, "training", "Training", ("modelling", "optimisation"), "A training loop that resumes bit for bit."),
-    Lab(6, "data-parallel", "Data parallelism", ("scaling",), "Eight devices, one step, the same numbers."),
-    Lab(7, "sharding", "Sharding large models", ("scaling",), "Tensor parallelism, FSDP, and what they cost."),
-    Lab(8, "efficiency", "Efficiency", ("performance",), "Measure, compile once, move fewer bytes."),
-    Lab(9, "serving", "Serving", ("performance", "operations"), "From a forward pass to a service under load."),
-    Lab(10, "interpretability", "Interpretability", ("evaluation",), "What the model looked at, and how to be sure."),
-    Lab(11, "security", "Security and privacy", ("security", "data"), "Encrypt, audit, and train in private."),
-    Lab(12, "frameworks", "Frameworks", ("modelling",), "One model in JAX, PyTorch and TensorFlow."),
-    Lab(13, "big-data", "Big data", ("data", "scaling"), "MapReduce by hand, then on Hadoop and Spark."),
-    Lab(14, "capstone", "Capstone", ("modelling", "operations"), "Train, scale, serve, explain and safeguard."),
+    Lab(5, "training", "Training", "A training loop that resumes bit for bit."),
+    Lab(6, "data-parallel", "Data parallelism", "Eight devices, one step, the same numbers."),
+    Lab(7, "sharding", "Sharding large models", "Tensor parallelism, FSDP, and what they cost."),
+    Lab(8, "efficiency", "Efficiency", "Measure, compile once, move fewer bytes."),
+    Lab(9, "serving", "Serving", "From a forward pass to a service under load."),
+    Lab(10, "interpretability", "Interpretability", "What the model looked at, and how to be sure."),
+    Lab(11, "security", "Security and privacy", "Encrypt, audit, and train in private."),
+    Lab(12, "frameworks", "Frameworks", "One model in JAX, PyTorch and TensorFlow."),
+    Lab(13, "big-data", "Big data", "MapReduce by hand, then on Hadoop and Spark."),
+    Lab(14, "capstone", "Capstone", "Train, scale, serve, explain and safeguard."),
 )
 
 

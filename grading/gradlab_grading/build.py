@@ -1,5 +1,6 @@
 """Turn a lab's one source, `solutions/NN-name/name.py`, into nbgrader's source notebook."""
 
+import ast
 import re
 import shutil
 from pathlib import Path
@@ -10,12 +11,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from gradlab_grading.layout import Layout
-from gradlab_grading.source import Problem, SourceError, problems
+from gradlab_grading.source import Problem, SourceError, called, checks_module, is_test, problems
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 NOTEBOOK_METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 #: What a cell may keep. jupytext's own notes about blank lines, and a front end's, stay out.
-CELL_METADATA = frozenset({"nbgrader", "tags", "jupyter", "editable", "deletable"})
+CELL_METADATA = frozenset({"nbgrader", "gradlab", "tags", "jupyter", "editable", "deletable"})
 
 
 def build(source: Path, layout: Layout) -> Path:
@@ -46,15 +47,20 @@ def read(source: Path) -> NotebookNode:
     try:
         notebook = jupytext.read(source, fmt="py:percent")
     except Exception as error:  # jupytext raises what its YAML and JSON readers raise
-        raise SourceError([Problem(source, None, "header", f"jupytext cannot read it: {error}.", "Mend it.")]) from error
+        raise SourceError(
+            [Problem(source, None, "header", f"jupytext cannot read it: {error}.", "Mend it.")]
+        ) from error
     found = problems(notebook, source)
     if found:
         raise SourceError(found)
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    checks = checks_module(notebook)
     for cell, identity in zip(notebook.cells, _identities(notebook), strict=True):
         cell.id = identity
         cell.metadata = keep(cell.metadata, CELL_METADATA)
+        if is_test(cell):
+            cell.metadata.gradlab = _exercise(cell, checks)
     nbformat.validate(notebook)
     return notebook
 
@@ -80,6 +86,13 @@ def refresh(notebooks: list[str], **_: Any) -> None:
             # nbgrader logs what a hook raises and goes on: without this it would release the old notebook.
             shutil.rmtree(folder)
             raise
+
+
+def _exercise(cell: NotebookNode, checks: Any) -> NotebookNode:
+    """What a test cell is about, for progress pages, which would else have to import the checks."""
+    (name,) = called(ast.parse(cell.source), "checks")
+    exercise = getattr(checks, name)
+    return NotebookNode(exercise=name, skill=exercise.skill, visible=exercise.visible)
 
 
 def _identities(notebook: NotebookNode) -> list[str]:

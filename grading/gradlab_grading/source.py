@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.nbgraderformat import MetadataValidator, ValidationError
@@ -52,7 +53,7 @@ class Fault:
 def problems(notebook: NotebookNode, path: Path) -> list[Problem]:
     """Every fault of `notebook`, which was read from `path`, in the order of its cells."""
     lines = _cell_lines(path, len(notebook.cells))
-    checks = _checks_module(notebook)
+    checks = checks_module(notebook)
     seen: dict[str, int] = {}
     found = []
     for index, cell in enumerate(notebook.cells):
@@ -61,7 +62,9 @@ def problems(notebook: NotebookNode, path: Path) -> list[Problem]:
         faults = [*_metadata_faults(cell), *_marker_faults(cell), *_grade_faults(cell, checks)]
         if grade_id and grade_id in seen:
             faults.append(
-                Fault(f"its grade_id is that of cell {seen[grade_id] + 1} too.", "Give each cell a grade_id of its own.")
+                Fault(
+                    f"its grade_id is that of cell {seen[grade_id] + 1} too.", "Give each cell a grade_id of its own."
+                )
             )
         seen.setdefault(grade_id, index)
         found += [Problem(path, lines[index], label, fault.fault, fault.fix) for fault in faults]
@@ -130,42 +133,39 @@ def _marker_faults(cell: NotebookNode) -> Iterator[Fault]:
             )
 
 
-def _grade_faults(cell: NotebookNode, checks: object | Fault) -> Iterator[Fault]:
-    """A test cell's points are those of the exercises that it calls, and it hides the same exercises."""
-    if not is_grade(cell) or is_solution(cell) or cell.cell_type != "code":
+def _grade_faults(cell: NotebookNode, checks: Any) -> Iterator[Fault]:
+    """A test cell checks one exercise, has that exercise's points, and hides the same exercise."""
+    if not is_test(cell):
         return
     try:
-        hidden_lines = {number for first, last in regions(cell.source, "hidden") for number in range(first, last + 1)}
         tree = ast.parse(cell.source)
     except SyntaxError as error:
         yield Fault(f"it is not Python: {error.msg}.", "Mend its syntax.")
         return
-    except ValueError:
-        return  # the markers' own fault is told already
-    visible, hidden = _called(tree, "checks"), _called(tree, "hidden")
-    if not visible:
-        return
-    if isinstance(checks, Fault):
-        yield checks
-        return
-    unknown = [name for name in visible if not hasattr(checks, name)]
-    if unknown:
-        yield Fault(f"{checks.__name__} has no exercise {', '.join(unknown)}.", "Name one that it has.")
-        return
-    points = sum(getattr(checks, name).points for name in visible)
-    if points != cell.metadata.nbgrader.get("points", points):
+    visible, hidden = called(tree, "checks"), called(tree, "hidden")
+    if checks is None:
+        yield Fault("it calls checks, which no cell imports.", "Write: from gradlab.checks import NAME as checks.")
+    elif len(visible) != 1:
+        yield Fault(f"it calls {len(visible)} exercises of checks.", "Call one: its report is the cell's score.")
+    elif not hasattr(checks, visible[0]):
+        yield Fault(f"{checks.__name__} has no exercise {visible[0]}.", "Name one that it has.")
+    elif getattr(checks, visible[0]).points != cell.metadata.nbgrader.get("points"):
+        points = f"{getattr(checks, visible[0]).points:g}"
+        given = cell.metadata.nbgrader.get("points")
+        yield Fault(f"it has {given} points, and checks.{visible[0]} {points}.", f'Write "points": {points}.')
+    if "BEGIN HIDDEN TESTS" in cell.source and hidden != visible:
         yield Fault(
-            f"it has {cell.metadata.nbgrader['points']} points; {', '.join(visible)} is worth {points}.",
-            f'Write "points": {points}, or change the exercise.',
-        )
-    if hidden_lines and sorted(visible) != sorted(hidden):
-        yield Fault(
-            f"it checks {', '.join(visible)} and hides {', '.join(hidden) or 'nothing'}.",
-            "Call the same exercises in both halves.",
+            f"it checks {', '.join(visible) or 'nothing'} and hides {', '.join(hidden) or 'nothing'}.",
+            "Call the same exercise in both halves.",
         )
 
 
-def _called(tree: ast.Module, module: str) -> list[str]:
+def is_test(cell: NotebookNode) -> bool:
+    """Whether the cell holds a check: graded, by a computer."""
+    return cell.cell_type == "code" and is_grade(cell) and not is_solution(cell)
+
+
+def called(tree: ast.AST, module: str) -> list[str]:
     """The names called as `module.name(...)`, each once, in order."""
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     names = [
@@ -176,18 +176,17 @@ def _called(tree: ast.Module, module: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _checks_module(notebook: NotebookNode) -> object | Fault:
-    """The module that the notebook imports as `checks`."""
+def checks_module(notebook: NotebookNode) -> Any:
+    """The module that the notebook imports as `checks`; None where it imports none."""
     for cell in notebook.cells:
         if cell.cell_type != "code" or "as checks" not in cell.source:
             continue
         for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.ImportFrom | ast.Import):
-                for name in node.names:
-                    if name.asname == "checks":
-                        module = f"{node.module}.{name.name}" if isinstance(node, ast.ImportFrom) else name.name
-                        return importlib.import_module(module)
-    return Fault("it calls checks, which no cell imports.", "Import it: from gradlab.checks import NAME as checks.")
+            for name in node.names if isinstance(node, ast.ImportFrom | ast.Import) else ():
+                if name.asname == "checks":
+                    package = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                    return importlib.import_module(package + name.name)
+    return None
 
 
 def _cell_lines(path: Path, count: int) -> list[int | None]:

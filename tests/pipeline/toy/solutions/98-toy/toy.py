@@ -1,9 +1,11 @@
 # ---
 # jupyter:
 #   jupytext:
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -16,7 +18,7 @@
 # It has the kinds of cells that a lab has, and nothing else. A formula: $v \leftarrow \beta v + g$.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
-import toy_checks as checks
+from pipeline import toy_checks as checks
 
 # %% [markdown]
 # ## 1. Double
@@ -43,7 +45,7 @@ def double(x: float) -> float:
 # %% nbgrader={"grade": true, "grade_id": "test-double", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.double(double)
 ### BEGIN HIDDEN TESTS
-import toy_hidden as hidden
+from pipeline import toy_hidden as hidden
 
 hidden.double(double)
 ### END HIDDEN TESTS
