@@ -93,10 +93,10 @@ def labs(as_json: AsJson = False) -> None:
         rows = [{"lab": lab.name, "title": lab.title, "roles": lab.roles, "here": lab.available} for lab in LABS]
         print(json.dumps(rows, indent=2))
         return
-    table = Table("lab", "title", "roles", "minutes", "here")
+    table = Table("lab", "title", "roles", "here")
     for lab in LABS:
         here = "[green]yes[/]" if lab.available else "not yet"
-        table.add_row(lab.name, lab.title, ", ".join(lab.roles), str(lab.minutes or ""), here)
+        table.add_row(lab.name, lab.title, ", ".join(lab.roles), here)
     Console().print(table)
 
 

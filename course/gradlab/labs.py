@@ -17,17 +17,12 @@ class UnknownLab(LookupError):
 
 @dataclass(frozen=True)
 class Lab:
-    """One graded lab.
-
-    `minutes` is the time that its exercises are planned for, reading included; None while the lab
-    is not written.
-    """
+    """One graded lab."""
 
     number: int
     slug: str
     title: str
     summary: str
-    minutes: int | None = None
 
     @property
     def name(self) -> str:
@@ -64,13 +59,7 @@ LABS: tuple[Lab, ...] = (
     Lab(1, "preprocessing", "Preprocessing", "Clean, split, scale and batch without leaking a label."),
     Lab(2, "forward", "The forward pass", "From an affine layer to causal attention."),
     Lab(3, "backward", "The backward pass", "Reverse-mode differentiation, by hand."),
-    Lab(
-        4,
-        "optimizers",
-        "Optimizers",
-        "From gradient descent to AdamW, each written by you, raced on real losses.",
-        minutes=180,
-    ),
+    Lab(4, "optimizers", "Optimizers", "From gradient descent to AdamW, written by you and raced on real losses."),
     Lab(5, "training", "Training", "A training loop that resumes bit for bit."),
     Lab(6, "data-parallel", "Data parallelism", "Eight devices, one step, the same numbers."),
     Lab(7, "sharding", "Sharding large models", "Tensor parallelism, FSDP, and what they cost."),

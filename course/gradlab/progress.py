@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 
 from gradlab.labs import TRACKS, Lab, available_labs
-from gradlab.standing import Standing, standings, written
+from gradlab.standing import Standing, planned_minutes, standings, written
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class LabProgress:
     exercises: tuple[Standing, ...] = ()
     answered: int = 0
     questions: int = 0
+    minutes: int = 0
     problem: str = ""
 
     @property
@@ -110,7 +111,7 @@ def lab_progress(lab: Lab) -> LabProgress:
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
         return LabProgress(lab, problem="its notebook cannot be read")
     answered, questions = written(notebook)
-    return LabProgress(lab, tuple(standings(notebook)), answered, questions)
+    return LabProgress(lab, tuple(standings(notebook)), answered, questions, planned_minutes(notebook))
 
 
 def _count(exercises: Iterable[Standing]) -> tuple[int, int]:
@@ -121,7 +122,7 @@ def _count(exercises: Iterable[Standing]) -> tuple[int, int]:
 def _page(progress: Progress) -> str:
     """Tables with bars; colours are JupyterLab's own, so that they suit its light and its dark theme."""
     labs = [
-        (f"{it.lab.number:02d} {it.lab.title}", (it.passed, len(it.exercises)), f"{it.state}; {_written(it)}")
+        (f"{it.lab.number:02d} {it.lab.title}", (it.passed, len(it.exercises)), f"{it.state}; {_rest(it)}")
         for it in progress.labs
     ]
     roles = [(role, count, "") for role, count in progress.by_role().items() if count[1]]
@@ -130,8 +131,11 @@ def _page(progress: Progress) -> str:
     return f'<div class="gradlab-progress">{_STYLE}{tables}</div>'
 
 
-def _written(lab: LabProgress) -> str:
-    return f"{lab.score:g} of {lab.points:g} visible points; {lab.answered} of {lab.questions} written answers"
+def _rest(lab: LabProgress) -> str:
+    return (
+        f"{lab.score:g} of {lab.points:g} visible points, {lab.answered} of {lab.questions} written answers, "
+        f"about {lab.minutes} minutes in all"
+    )
 
 
 def _table(heading: str, rows: Sequence[tuple[str, tuple[int, int], str]]) -> str:

@@ -1,5 +1,6 @@
 """Where each exercise of a notebook stands, read from the outputs that its test cells hold."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +42,11 @@ def written(notebook: NotebookNode) -> tuple[int, int]:
     questions = [cell for cell in notebook.cells if is_grade(cell) and is_solution(cell)]
     answered = [cell for cell in questions if compute_checksum(cell) != cell.metadata.nbgrader.get("checksum")]
     return len(answered), len(questions)
+
+
+def planned_minutes(notebook: NotebookNode) -> int:
+    """The time that the exercises say they take, added up."""
+    return sum(int(minutes) for cell in notebook.cells for minutes in re.findall(r"About (\d+) minutes", cell.source))
 
 
 def _standing(cell: NotebookNode) -> Standing:

@@ -63,5 +63,10 @@ def student_copy(
 def matrix(lab: SourceName = None, as_json: AsJson = False) -> None:
     """Try every known mistake and every alternative on every check, and show the gaps."""
     from gradlab_grading import matrix as module
+    from gradlab_grading.layout import UnknownSource, repository
 
-    raise typer.Exit(module.run(lab, as_json))
+    try:
+        name = repository().sources(lab)[0].parent.name if lab else None
+    except UnknownSource as error:
+        raise fail(str(error)) from error
+    raise typer.Exit(0 if module.run(name, as_json=as_json) else 1)

@@ -43,5 +43,5 @@ def mathml(tex: str, *, display: str) -> str:
 def markdown_to_html(context: Context, source: str) -> str:
     """nbconvert's `markdown2html` filter, with formulas as MathML."""
     cell = context.get("cell", {})
-    renderer = MathRenderer(escape=False, attachments=cell.get("attachments", {}))
+    renderer = MathRenderer(escape=False, exclude_anchor_links=True, attachments=cell.get("attachments", {}))
     return MarkdownWithMath(renderer=renderer).render(source)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 from gradlab.labs import LABS, TRACKS, Lab
+from gradlab.standing import planned_minutes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from gradlab_grading.build import NOTEBOOK_METADATA, read
@@ -91,11 +92,12 @@ def _content(layout: Layout) -> str:
 def _labs_table(labs: list[Lab], sources: dict[str, Path]) -> str:
     rows = ["| lab | what it is about | read first | exercises | points | minutes |", "| :-- | :-- | :-- | --: | --: | --: |"]
     for lab in labs:
-        graded = [cell.metadata.nbgrader for cell in read(sources[lab.name]).cells if "nbgrader" in cell.metadata]
+        notebook = read(sources[lab.name])
+        graded = [cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata]
         points = [cell.points for cell in graded if cell.grade]
         chapter = f"[chapter](chapters/{lab.name}.md)"
         rows.append(
-            f"| {_link(lab)} | {lab.summary} | {chapter} | {len(points)} | {sum(points):g} | {lab.minutes or ''} |"
+            f"| {_link(lab)} | {lab.summary} | {chapter} | {len(points)} | {sum(points):g} | {planned_minutes(notebook)} |"
         )
     return "\n".join(rows)
 
