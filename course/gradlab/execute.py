@@ -47,6 +47,7 @@ def execute(path: Path, on_cell: Callable[[int, int], Any]) -> NotebookNode:
         error_on_timeout=too_long,
         allow_errors=True,
         kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=40"],  # else it warns that its sockets are TCP
         store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=started,

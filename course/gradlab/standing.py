@@ -54,11 +54,13 @@ def _standing(cell: NotebookNode) -> Standing:
     exercise, skill, points = about["exercise"], about["skill"], about["visible"]
     for output in reversed(cell.get("outputs", [])):
         if output.output_type == "error":
-            return Standing(exercise, skill, points, state="failed", remark=f"{output.ename}: {output.evalue}")
+            # An unwritten cell raises before it has defined the name that is checked here.
+            state: State = "not written" if output.ename == "NameError" else "failed"
+            return Standing(exercise, skill, points, state=state, remark=f"{output.ename}: {output.evalue}")
         report = output.get("data", {}).get(REPORT)
         if report:
             unwritten = any(case["unwritten"] for case in report["cases"])
-            state: State = "passed" if report["passed"] else "not written" if unwritten else "failed"
+            state = "passed" if report["passed"] else "not written" if unwritten else "failed"
             remark = "; ".join(mistake["title"] for mistake in report["mistakes"])
-            return Standing(exercise, skill, points, report["score"], state, remark)
+            return Standing(exercise, skill, report["points"], report["score"], state, remark)
     return Standing(exercise, skill, points)

@@ -25,8 +25,8 @@ def released(published):
     return nbformat.read(published[1], as_version=4)
 
 
-def report(*, passed, score, unwritten=False):
-    data = {"passed": passed, "score": score, "cases": [{"unwritten": unwritten}], "mistakes": []}
+def report(*, passed, score, points, unwritten=False):
+    data = {"passed": passed, "score": score, "points": points, "cases": [{"unwritten": unwritten}], "mistakes": []}
     return new_output("execute_result", {"text/plain": str(score), REPORT: data})
 
 
@@ -46,7 +46,7 @@ def test_a_fresh_lab_is_not_started(course, released):
 
 
 def test_passed_exercises_count_by_lab_role_and_skill(course, released):
-    save(course, released, double=report(passed=True, score=1.0), halve=report(passed=False, score=1.5))
+    save(course, released, double=report(passed=True, score=1.0, points=1), halve=report(passed=False, score=1.5, points=3))
     found = progress()
     assert found.labs[0].state == "started"
     assert (found.labs[0].passed, found.labs[0].score) == (1, 2.5)
@@ -56,15 +56,15 @@ def test_passed_exercises_count_by_lab_role_and_skill(course, released):
 
 def test_a_lab_is_ready_when_all_is_passed_and_answered(course, released):
     answered = fill(released, {"written-why": "Because."})
-    save(course, answered, double=report(passed=True, score=1.0), halve=report(passed=True, score=3.0))
+    save(course, answered, double=report(passed=True, score=1.0, points=1), halve=report(passed=True, score=3.0, points=3))
     assert progress().labs[0].state == "ready to submit"
 
 
 def test_the_newest_word_on_an_exercise_counts(course, released):
     error = new_output("error", ename="NameError", evalue="double", traceback=[])
-    save(course, released, double=error, halve=report(passed=False, score=0.0, unwritten=True))
+    save(course, released, double=error, halve=report(passed=False, score=0.0, points=3, unwritten=True))
     exercises = progress().labs[0].exercises
-    assert [(it.state, it.remark) for it in exercises] == [("failed", "NameError: double"), ("not written", "")]
+    assert [(it.state, it.remark) for it in exercises] == [("not written", "NameError: double"), ("not written", "")]
 
 
 def test_a_torn_notebook_is_told_and_not_raised(course):
