@@ -1,0 +1,72 @@
+"""The staff's commands, which join the one `gradlab` command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from gradlab.cli import AsJson, fail
+
+SourceName = Annotated[str | None, typer.Argument(metavar="[LAB]", help="A lab, as 4 or 04-optimizers. Default: all.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the staff's commands to `app`."""
+    app.command()(build)
+    app.command()(student_copy)
+    app.command()(matrix)
+
+
+def build(
+    lab: SourceName = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where labs/ is stale.")] = False,
+) -> None:
+    """Make the students' notebooks under labs/ from solutions/."""
+    from gradlab_grading import startpage
+    from gradlab_grading.layout import UnknownSource, repository
+    from gradlab_grading.publish import PublishError, publish, stale
+    from gradlab_grading.source import SourceError
+
+    layout = repository()
+    try:
+        sources = layout.sources(lab)
+        if check:
+            found = stale(sources, layout) | startpage.stale(layout)
+            for name, difference in found.items():
+                print(f"{name} is stale: run `gradlab build` and commit what it writes.\n{difference}\n")
+            raise typer.Exit(1 if found else 0)
+        for source in sources:
+            notebook, kept = publish(source, layout)
+            print(notebook.relative_to(layout.root))
+            if kept:
+                print(f"  Answers or outputs lay there: they are kept as {kept.relative_to(layout.root)}")
+        startpage.write(layout)
+    except (UnknownSource, SourceError, PublishError) as error:
+        raise fail(str(error)) from error
+
+
+def student_copy(
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that is empty or not there.")],
+) -> None:
+    """Copy to DEST what a student needs, and prove that no secret is in it."""
+    from gradlab_grading.layout import repository
+    from gradlab_grading.publish import PublishError
+    from gradlab_grading.source import SourceError
+    from gradlab_grading.studentcopy import CopyError, student_copy as copy
+
+    try:
+        files = copy(destination, repository())
+    except (CopyError, SourceError, PublishError) as error:
+        raise fail(str(error), code=1) from error
+    print(f"{destination}: {len(files)} files, and no line of a solution or of a hidden check in any of them.")
+
+
+def matrix(lab: SourceName = None, as_json: AsJson = False) -> None:
+    """Try every known mistake and every alternative on every check, and show the gaps."""
+    from gradlab_grading import matrix as module
+    from gradlab_grading.layout import UnknownSource, repository
+
+    try:
+        name = repository().sources(lab)[0].parent.name if lab else None
+    except UnknownSource as error:
+        raise fail(str(error)) from error
+    raise typer.Exit(0 if module.run(name, as_json=as_json) else 1)

@@ -1,0 +1,38 @@
+"""Stock nbgrader, told where things are.
+
+It is found by `nbgrader ...` run in this folder, and by JupyterLab when this folder is on
+JUPYTER_CONFIG_PATH. Every path in it is absolute, so it means the same from anywhere.
+"""
+
+from pathlib import Path
+
+from nbgrader.converters import GenerateAssignment
+
+from gradlab_grading import build, feedback, publish
+
+GRADING = Path(__file__).resolve().parent
+c = get_config()  # noqa: F821 traitlets puts it here
+
+c.CourseDirectory.course_id = "gradlab"
+c.CourseDirectory.root = str(GRADING)
+# Left to its default, a second gradebook appears wherever JupyterLab was started.
+c.CourseDirectory.db_url = f"sqlite:///{GRADING / 'gradebook.db'}"
+# nbgrader releases whatever lies beside a source notebook: it must not be solutions/.
+c.CourseDirectory.source_directory = "build/source"
+# Not labs/: somebody's own answers may be there.
+c.CourseDirectory.release_directory = "build/release"
+
+c.GenerateAssignment.pre_convert_hook = build.refresh
+c.GenerateAssignment.preprocessors = [*GenerateAssignment().preprocessors, publish.StudentNotebook]
+c.ClearSolutions.code_stub = {"python": "# Your code here, in place of the next line.\nraise NotImplementedError"}
+c.ClearSolutions.text_stub = "*Your answer here, in place of this line.*"
+
+# Seconds a cell may take. nbgrader's 30 would cut off a cell that trains, on a busy machine.
+c.Execute.timeout = 300
+# Saved widget state makes feedback ask a CDN, and notebooks grow to megabytes.
+c.Execute.store_widget_state = False
+c.ExecutePreprocessor.store_widget_state = False
+
+# Feedback is one file that opens without a network: no script, formulas as MathML.
+c.HTMLExporter.extra_template_basedirs = feedback.TEMPLATES
+c.HTMLExporter.filters = {"markdown2html": feedback.markdown_to_html}
