@@ -22,7 +22,7 @@ def follow(
     start: np.ndarray,
     steps: int,
 ) -> np.ndarray:
-    """Return the positions (steps + 1, *shape of start) that `optimizer` visits; `gradient` is given position and step."""
+    """Return the positions that `optimizer` visits under `gradient(position, step)`: shape (steps + 1, *start.shape)."""
     with jax.enable_x64(True):
         update = jax.jit(optimizer.update)
         state = optimizer.init(jax.numpy.asarray(start))
@@ -80,7 +80,7 @@ def contraction() -> Figure:
 
 def valley() -> Figure:
     """Three methods on one quadratic of condition number 25, each with its best constants."""
-    figure, axes = panels(3, height=2.9, space=0.08)
+    figure, axes = panels(3, height=2.7, bottom=0.12, space=0.08)
     curvature = np.array([1.0, 25.0])
     angle = np.linspace(0, 2 * np.pi, 200)
     for axis, (name, optimizer), style in zip(axes, best_rates(1, 25).items(), STEPPED, strict=True):
@@ -112,7 +112,7 @@ def rates() -> Figure:
         steps = np.array([end - 45, end])
         axis.semilogy(steps, 4 * error[end] * slope ** (steps - end), color=INK, linewidth=1)
         axis.text(end + 4, 4 * error[end], f"{name},\n{slope:.3f} a step", color=style["color"], va="center")
-    axis.set(xlabel="step", ylabel="distance to the minimum", ylim=(1e-9, 30), xlim=(0, 190), xticks=range(0, 151, 25))
+    axis.set(xlabel="step", ylabel="distance to the minimum", ylim=(1e-9, 30), xlim=(0, 200), xticks=range(0, 151, 25))
     return figure
 
 
@@ -134,7 +134,9 @@ def noise_floor() -> Figure:
         return np.sum(rate[:, None] / (2 * (2 - rate[:, None] * curvature[None, :])), axis=1)
 
     for rate, style in zip((0.5, 0.1, 0.02), STEPPED, strict=True):
-        left.semilogy(np.arange(0, 1200, 4), mean_loss(rate, 1200)[::4], **style | {"linewidth": 1.5}, label=f"η = {rate}")
+        left.semilogy(
+            np.arange(0, 1200, 4), mean_loss(rate, 1200)[::4], **style | {"linewidth": 1.5}, label=f"η = {rate}"
+        )
         left.axhline(floor(np.array([rate]))[0], color=INK, linewidth=0.8)
     left.set(xlabel="step", ylabel="mean excess loss", xlim=(0, 1200), ylim=(0.03, 60))
     left.legend(frameon=False, labelcolor=INK, loc="upper right")
@@ -165,13 +167,13 @@ def weight_decay() -> Figure:
     """How fast weights shrink under pure gradient noise of three sizes: L2 inside Adam, and AdamW."""
     figure, axes = panels(2, height=3.0, space=0.2)
     scales, rate, decay, steps = (0.3, 1.0, 3.0), 2e-3, 0.1, 8000
+    noise = np.repeat(scales, 200)
     methods = {
         "Adam with L2 in the gradient": optax.chain(optax.add_decayed_weights(decay), optax.adam(rate)),
         "AdamW": optax.adamw(rate, weight_decay=decay),
     }
     for axis, (title, optimizer) in zip(axes, methods.items(), strict=True):
         random = np.random.default_rng(5)
-        noise = np.repeat(scales, 200)
         path = follow(optimizer, lambda _x, _t, r=random: noise * r.standard_normal(600), np.ones(600), steps)
         mean = path.reshape(steps + 1, 3, 200).mean(axis=2)[::40]
         for column, scale, style in zip(mean.T, scales, STEPPED, strict=True):
@@ -243,7 +245,7 @@ def schedules() -> Figure:
 def digits() -> Figure:
     """Mean squared error of a linear classifier on digits after 200 full-batch steps, over the learning rate."""
     figure, (axis,) = panels(1, height=3.3)
-    images, labels = load_digits(return_X_y=True)
+    images, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
     x = images / 16
     targets = np.eye(10)[labels]
     hessian, slope = x.T @ x / len(x), x.T @ targets / len(x)
