@@ -398,3 +398,7 @@ def test_adam_on_digits() -> None:
     says("has its minimum near 0.015")
     assert 1.6 < losses[-1] / losses.min() < 2
     says("costs it almost a factor of two")
+    wall = 3.8 / digits_curvature(digits()[0] / 16)[-1]
+    momentum = min(excess_on_digits(optax.sgd(share * wall, momentum=0.9)) for share in (0.5, 0.8, 0.98))
+    assert 3.5 < momentum / losses.min() < 4.5
+    says("about four times lower than momentum's")

@@ -22,7 +22,7 @@ def follow(
     start: np.ndarray,
     steps: int,
 ) -> np.ndarray:
-    """Return the positions that `optimizer` visits under `gradient(position, step)`: shape (steps + 1, *start.shape)."""
+    """Return the positions that `optimizer` visits under `gradient(position, step)`, shape (steps + 1, ...)."""
     with jax.enable_x64(True):
         update = jax.jit(optimizer.update)
         state = optimizer.init(jax.numpy.asarray(start))
@@ -52,7 +52,7 @@ def step_size() -> Figure:
     for axis, (rate, start, title) in zip(axes, cases, strict=True):
         visited = start * (1 - rate) ** np.arange(7)
         axis.plot(x, x**2 / 2, color=INK, linewidth=1)
-        axis.plot(visited, visited**2 / 2, **FIRST | {"linewidth": 1.4}, marker="o", markersize=5)
+        axis.plot(visited, visited**2 / 2, **FIRST, linewidth=1.4, marker="o", markersize=5)
         axis.plot(start, start**2 / 2, marker="o", markersize=10, markerfacecolor="none", color=INK)
         axis.set(title=f"η = {title}", xlabel="x", xlim=(-2.4, 2.4), ylim=(-0.15, 2.8), yticks=[])
     axes[0].set_ylabel("loss")
@@ -89,7 +89,7 @@ def valley() -> Figure:
             axis.plot(
                 np.sqrt(2 * level) * np.cos(angle), np.sqrt(2 * level / 25) * np.sin(angle), color=INK, linewidth=0.5
             )
-        axis.plot(*path.T, **style | {"linewidth": 1.3, "linestyle": "solid"}, marker="o", markersize=3.5)
+        axis.plot(*path.T, color=style["color"], linewidth=1.3, marker="o", markersize=3.5)
         axis.plot(*path[0], marker="o", markersize=9, markerfacecolor="none", color=INK)
         axis.plot(0, 0, marker="+", markersize=12, color=INK)
         left = np.linalg.norm(path[-1]) / np.linalg.norm(path[0])
@@ -134,9 +134,7 @@ def noise_floor() -> Figure:
         return np.sum(rate[:, None] / (2 * (2 - rate[:, None] * curvature[None, :])), axis=1)
 
     for rate, style in zip((0.5, 0.1, 0.02), STEPPED, strict=True):
-        left.semilogy(
-            np.arange(0, 1200, 4), mean_loss(rate, 1200)[::4], **style | {"linewidth": 1.5}, label=f"η = {rate}"
-        )
+        left.semilogy(np.arange(0, 1200, 4), mean_loss(rate, 1200)[::4], **style, linewidth=1.5, label=f"η = {rate}")
         left.axhline(floor(np.array([rate]))[0], color=INK, linewidth=0.8)
     left.set(xlabel="step", ylabel="mean excess loss", xlim=(0, 1200), ylim=(0.03, 60))
     left.legend(frameon=False, labelcolor=INK, loc="upper right")
@@ -144,7 +142,7 @@ def noise_floor() -> Figure:
     right.loglog(grid, floor(grid), color=INK, linewidth=1.2, label="formula")
     chosen = np.geomspace(0.03, 1.5, 6)
     measured = [mean_loss(rate, 1500)[500:].mean() for rate in chosen]
-    right.loglog(chosen, measured, **FIRST | {"linestyle": "none"}, marker="o", markersize=6, label="measured")
+    right.loglog(chosen, measured, color=FIRST["color"], linestyle="none", marker="o", markersize=6, label="measured")
     right.set(xlabel="learning rate η", ylabel="floor")
     right.legend(frameon=False, labelcolor=INK)
     return figure
@@ -206,7 +204,7 @@ def clipping() -> Figure:
     for limit, style, name in [(1e9, FIRST, "not clipped"), (2.0, SECOND, "clipped at 2")]:
         chain = optax.chain(optax.clip_by_global_norm(limit), optax.sgd(0.1))
         path = follow(chain, lambda x, _: x + 400 * np.maximum(x - 1, 0), np.array([1.25]), 12)[:, 0]
-        right.plot(path, wall(path), **style | {"linewidth": 1.4}, marker="o", markersize=4, label=name)
+        right.plot(path, wall(path), **style, linewidth=1.4, marker="o", markersize=4, label=name)
     right.set(xlabel="x", ylabel="loss", ylim=(-2, 45), xlim=(-9.5, 2))
     right.legend(frameon=False, labelcolor=INK, loc="upper center", bbox_to_anchor=(0.58, 1.0))
     return figure
@@ -265,11 +263,11 @@ def digits() -> Figure:
             axis.plot(threshold, 1.3, marker="v", markersize=8, color=style["color"], clip_on=False)
             grid = np.append(grid[grid < 0.97 * threshold], threshold * np.linspace(0.98, 1.03, 26))
         # All learning rates at once: the optimizers work element by element, so a leading axis is free.
-        scaled = optax.chain(optimizer, optax.stateless(lambda change, _, g=grid: change * g[:, None, None]))
+        scaled = optax.chain(optimizer, optax.stateless_with_tree_map(lambda leaf, _, g=grid: leaf * g[:, None, None]))
         end = follow(scaled, lambda w, _: hessian @ w - slope, np.zeros((len(grid), 64, 10)), 200)[-1]
         losses = np.sum((x @ end - targets) ** 2, axis=(1, 2)) / (2 * len(x)) - floor
         axis.loglog(grid, losses, **style)
-        axis.text(*place, name, color=style["color"])
+        axis.text(place[0], place[1], name, color=style["color"])
     axis.set(xlabel="learning rate η", ylabel="excess loss after 200 steps", ylim=(1e-4, 1), xlim=(1e-3, 0.6))
     return figure
 

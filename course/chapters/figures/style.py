@@ -28,10 +28,10 @@ DASHED = (0, (5, 2))
 DOTTED = (0, (1.2, 1.6))
 DASH_DOT = (0, (6, 2, 1.2, 2))
 
-FIRST = {"color": VERMILLION, "linestyle": SOLID, "linewidth": 2}
-SECOND = {"color": BLUE, "linestyle": DASHED, "linewidth": 2}
-THIRD = {"color": GREEN, "linestyle": DASH_DOT, "linewidth": 2}
-FOURTH = {"color": PURPLE, "linestyle": DOTTED, "linewidth": 2.4}
+FIRST: dict[str, Any] = {"color": VERMILLION, "linestyle": SOLID}
+SECOND: dict[str, Any] = {"color": BLUE, "linestyle": DASHED}
+THIRD: dict[str, Any] = {"color": GREEN, "linestyle": DASH_DOT}
+FOURTH: dict[str, Any] = {"color": PURPLE, "linestyle": DOTTED}
 
 RC: dict[Any, Any] = {
     "axes.edgecolor": INK,
@@ -44,6 +44,7 @@ RC: dict[Any, Any] = {
     "figure.facecolor": "none",
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the outlines are the same on every machine
     "font.size": 11,
+    "lines.linewidth": 2,
     "savefig.facecolor": "none",
     "svg.fonttype": "path",
     "svg.hashsalt": "gradlab",
