@@ -4,6 +4,7 @@ Standard library only. The syntax stays that of Python 3.6, so that an old Pytho
 message that names the fix. Every foreseen failure is a `SetupError`: one line, exit status 1.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -50,7 +51,9 @@ PIP_FAILURES = {
         "the package index that pip uses has no build of a package in the lock for this machine: "
         "the course runs on Linux (x86-64, arm64) and on macOS (Apple silicon)"
     ),
-    "Permission denied|Read-only file system": f"{ROOT} cannot be written: move it to a folder of yours, {AGAIN}",
+    "Permission denied|Read-only file system": (
+        f"{ROOT} cannot be written: change its owner to yourself, or copy it to a folder of yours, {AGAIN}"
+    ),
 }
 
 
@@ -183,6 +186,9 @@ def run_logged(command: list, **variables: str) -> None:
 
 def explain(log: str) -> str:
     """The one line for a failed step; the whole log is kept beside it where there is room."""
+    # The step that makes the virtual environment hides the cause from its log.
+    if shutil.disk_usage(str(ROOT)).free < 100e6:
+        log = os.strerror(errno.ENOSPC)
     for pattern, message in PIP_FAILURES.items():
         if re.search(pattern, log):
             if message is DISK_FULL:
@@ -291,7 +297,10 @@ def configure_lab(staff: bool) -> None:
 def main(command: str, port: str = "8888") -> None:
     """Run `setup`, `lab` or `staff`."""
     if not is_ready():
-        make_environment()
+        try:
+            make_environment()
+        except OSError as error:
+            raise SetupError(explain(str(error))) from error
         print("GradLab: ready.", flush=True)
     if command == "staff" and not (ROOT / "grading").exists():
         raise SetupError("this is a student's copy, without grading/: use `make lab`")
