@@ -151,7 +151,9 @@ def _train(
     """Plain gradient descent: the plane must not depend on the optimizers that it shows."""
     gradient = jax.jit(SoftmaxRegression().gradient)
     params = start
-    for _ in range(steps):
-        slope = gradient(params, images, labels)
-        params = {name: params[name] - 0.5 * np.asarray(slope[name]) for name in params}
+    # The first call may come from inside a student's scan or jit, where a plain call would be traced with it.
+    with jax.ensure_compile_time_eval():
+        for _ in range(steps):
+            slope = gradient(params, images, labels)
+            params = {name: params[name] - 0.5 * np.asarray(slope[name]) for name in params}
     return params

@@ -1,1 +1,5 @@
-"""Widgets: pictures of the student's own functions, to be touched."""
+"""The widgets of the course. Each is driven by what the student has just written."""
+
+from gradlab.widgets.optimizer_race import OptimizerRace
+
+__all__ = ["OptimizerRace"]
