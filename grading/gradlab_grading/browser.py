@@ -117,8 +117,10 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         """`Light` or `Dark`, as from the menu Settings / Theme."""
-        self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name}")
-        light = 'true' if name == "Light" else 'false'
+        self.page.evaluate(
+            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name}"
+        )
+        light = "true" if name == "Light" else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
 
     def outputs(self) -> list[dict[str, Any]]:
@@ -156,7 +158,8 @@ def open_notebook(browser: Browser, server: Server, path: str, **context: Any) -
     page.on("console", lambda message: _on_console(notebook, message))
     page.goto(f"{server.url}/lab/tree/{path}?reset")
     page.wait_for_function(
-        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=60_000
+        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+        timeout=60_000,
     )
     # What a handler of a message raises in the kernel is printed to no cell; here is where it can be heard.
     page.evaluate(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from gradlab.cli import AsJson, fail
 
 SourceName = Annotated[str | None, typer.Argument(metavar="[LAB]", help="A lab, as 4 or 04-optimizers. Default: all.")]
@@ -14,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command()(build)
     app.command()(student_copy)
     app.command()(matrix)
+    app.command()(bench)
 
 
 def build(
@@ -51,7 +53,8 @@ def student_copy(
     from gradlab_grading.layout import repository
     from gradlab_grading.publish import PublishError
     from gradlab_grading.source import SourceError
-    from gradlab_grading.studentcopy import CopyError, student_copy as copy
+    from gradlab_grading.studentcopy import CopyError
+    from gradlab_grading.studentcopy import student_copy as copy
 
     try:
         files = copy(destination, repository())
@@ -70,3 +73,16 @@ def matrix(lab: SourceName = None, as_json: AsJson = False) -> None:
     except UnknownSource as error:
         raise fail(str(error)) from error
     raise typer.Exit(0 if module.run(name, as_json=as_json) else 1)
+
+
+def bench(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One benchmark. Default: all.")] = None,
+) -> None:
+    """Measure, write the tables into BENCHMARKS.md and the figures into build/bench.json."""
+    from gradlab_grading import bench as module
+    from gradlab_grading.layout import repository
+
+    if name and name not in module.names():
+        raise fail(f"There is no benchmark {name!r}. There are: {', '.join(module.names())}.")
+    for each in [name] if name else module.names():
+        print(module.run(each, repository().root))

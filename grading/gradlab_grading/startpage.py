@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import nbformat
-from gradlab.labs import LABS, TRACKS, Lab
-from gradlab.standing import planned_minutes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from gradlab.labs import LABS, TRACKS, Lab
+from gradlab.standing import planned_minutes
 from gradlab_grading.build import NOTEBOOK_METADATA, read
 from gradlab_grading.layout import Layout
 
@@ -65,7 +65,9 @@ def stale(layout: Layout) -> dict[str, str]:
     """The start page's name where what is committed is not what `write` would write."""
     path = _path(layout)
     have = path.read_text(encoding="utf-8") if path.exists() else ""
-    return {} if have == _content(layout) else {str(path.relative_to(layout.root)): "It lists other labs or other words."}
+    return (
+        {} if have == _content(layout) else {str(path.relative_to(layout.root)): "It lists other labs or other words."}
+    )
 
 
 def _path(layout: Layout) -> Path:
@@ -90,7 +92,10 @@ def _content(layout: Layout) -> str:
 
 
 def _labs_table(labs: list[Lab], sources: dict[str, Path]) -> str:
-    rows = ["| lab | what it is about | read first | exercises | points | minutes |", "| :-- | :-- | :-- | --: | --: | --: |"]
+    rows = [
+        "| lab | what it is about | read first | exercises | points | minutes |",
+        "| :-- | :-- | :-- | --: | --: | --: |",
+    ]
     for lab in labs:
         notebook = read(sources[lab.name])
         graded = [cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata]

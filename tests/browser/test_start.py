@@ -5,10 +5,10 @@ import shutil
 
 import nbformat
 import pytest
-from gradlab_grading.layout import repository
 from playwright.sync_api import expect
 
 from browser.lab_server import chromium_page, lab_server
+from gradlab_grading.layout import repository
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
+
 from gradlab_grading.build import build
 from gradlab_grading.layout import Layout, repository
 from gradlab_grading.publish import generate
-from nbformat import NotebookNode
-
 from submissions import fill
 
 SESSION = Path(__file__).parent / "session.py"
@@ -37,7 +37,9 @@ class Classroom:
 
     def staff(self, *commands: list[str]) -> str:
         """Run nbgrader in the course's folder `grading/`; return what it said."""
-        return self._nbgrader([(self.layout.grading, [*command, f"--Exchange.root={self.exchange}"]) for command in commands])
+        return self._nbgrader(
+            [(self.layout.grading, [*command, f"--Exchange.root={self.exchange}"]) for command in commands]
+        )
 
     def student(self, name: str, *commands: list[str]) -> str:
         """Run nbgrader in the student's home."""

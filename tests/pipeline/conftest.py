@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from gradlab_grading.layout import Layout
 
 TOY = Path(__file__).parent / "toy"

@@ -6,6 +6,7 @@ import subprocess
 
 import nbformat
 import pytest
+
 from gradlab_grading.build import build
 from gradlab_grading.layout import repository
 from gradlab_grading.publish import PublishError, generate, holds_work, publish, stale
@@ -65,7 +66,9 @@ def test_two_builds_are_the_same_bytes(course, source):
 
 def test_a_cell_added_changes_the_ids_of_its_exercise_alone(course, source):
     before = [cell.id for cell in nbformat.read(build(source, course), as_version=4).cells]
-    source.write_text(source.read_text().replace("# %% [markdown]\n# ## 1.", "# %% [markdown]\n# More.\n\n# %% [markdown]\n# ## 1."))
+    source.write_text(
+        source.read_text().replace("# %% [markdown]\n# ## 1.", "# %% [markdown]\n# More.\n\n# %% [markdown]\n# ## 1.")
+    )
     after = [cell.id for cell in nbformat.read(build(source, course), as_version=4).cells]
     assert set(after) - set(before) == {"setup--2"}
 

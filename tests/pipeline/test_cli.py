@@ -7,9 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from gradlab import cli
 from typer.testing import CliRunner
 
+from gradlab import cli
 from submissions import fill, reference
 
 TESTS = Path(__file__).parents[1]
@@ -32,7 +32,9 @@ def solve(published, tmp_path):
 
     def write(**answers):
         path = tmp_path / "toy.ipynb"
-        nbformat.write(fill(released, {name.replace("_", "-"): text or right[name] for name, text in answers.items()}), path)
+        nbformat.write(
+            fill(released, {name.replace("_", "-"): text or right[name] for name, text in answers.items()}), path
+        )
         return path
 
     return write

@@ -4,10 +4,11 @@ import asyncio
 import shutil
 
 import pytest
-from gradlab_grading.build import read
-from gradlab_grading.layout import repository
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupytext.async_contentsmanager import build_async_jupytext_contents_manager_class
+
+from gradlab_grading.build import read
+from gradlab_grading.layout import repository
 
 # What a kernel tells JupyterLab about itself, and JupyterLab writes into a notebook.
 LANGUAGE = {

@@ -2,10 +2,10 @@
 
 import nbformat
 import pytest
-from gradlab import labs
-from gradlab.progress import progress
 from nbformat.v4 import new_output
 
+from gradlab import labs
+from gradlab.progress import progress
 from submissions import fill
 
 REPORT = "application/vnd.gradlab.report+json"
@@ -46,7 +46,12 @@ def test_a_fresh_lab_is_not_started(course, released):
 
 
 def test_passed_exercises_count_by_lab_role_and_skill(course, released):
-    save(course, released, double=report(passed=True, score=1.0, points=1), halve=report(passed=False, score=1.5, points=3))
+    save(
+        course,
+        released,
+        double=report(passed=True, score=1.0, points=1),
+        halve=report(passed=False, score=1.5, points=3),
+    )
     found = progress()
     assert found.labs[0].state == "started"
     assert (found.labs[0].passed, found.labs[0].score) == (1, 2.5)
@@ -56,7 +61,12 @@ def test_passed_exercises_count_by_lab_role_and_skill(course, released):
 
 def test_a_lab_is_ready_when_all_is_passed_and_answered(course, released):
     answered = fill(released, {"written-why": "Because."})
-    save(course, answered, double=report(passed=True, score=1.0, points=1), halve=report(passed=True, score=3.0, points=3))
+    save(
+        course,
+        answered,
+        double=report(passed=True, score=1.0, points=1),
+        halve=report(passed=True, score=3.0, points=3),
+    )
     assert progress().labs[0].state == "ready to submit"
 
 
@@ -79,7 +89,9 @@ def test_the_root_is_found_from_inside_a_lab(course, released):
     assert labs.course_root() == course.parents[2]
 
 
-@pytest.mark.parametrize("name", ["4", "04", "optimizers", "04-optimizers", "labs/04-optimizers/", "x/optimizers.ipynb"])
+@pytest.mark.parametrize(
+    "name", ["4", "04", "optimizers", "04-optimizers", "labs/04-optimizers/", "x/optimizers.ipynb"]
+)
 def test_a_lab_goes_by_many_names(name):
     assert labs.find_lab(name).name == "04-optimizers"
 

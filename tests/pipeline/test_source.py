@@ -1,6 +1,7 @@
 """Every fault of a source is refused, with its file, line, cell and fix."""
 
 import pytest
+
 from gradlab_grading.build import read
 from gradlab_grading.source import SourceError, regions
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from gradlab_grading.layout import repository
 from gradlab_grading.studentcopy import CopyError, leaks, secrets, student_copy
 

@@ -2,7 +2,6 @@
 
 from gradlab.checks.case import Case
 from gradlab_grading.hidden import hidden
-
 from pipeline import toy_checks as checks
 
 

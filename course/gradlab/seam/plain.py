@@ -42,7 +42,7 @@ def decode(data: bytes, resolve: Callable[[int], Any]) -> Any:
         return _unpack(tree, resolve, 0)
     except NotPlain:
         raise
-    except Exception as error:  # noqa: BLE001 - bytes from the other side may be anything
+    except Exception as error:
         raise NotPlain(f"{type(error).__name__}: {error}") from error
 
 

@@ -34,7 +34,11 @@ from gradlab.widgets.optimizer_race.surfaces import (
 STEPS = 150
 # Ten a decade in round numbers (Renard's R10), so that a threshold such as 2/L can be met exactly.
 LEARNING_RATES = np.array(
-    [round(power * digit, 6) for power in (0.001, 0.01, 0.1, 1.0) for digit in (1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8)]
+    [
+        round(power * digit, 6)
+        for power in (0.001, 0.01, 0.1, 1.0)
+        for digit in (1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8)
+    ]
     + [10.0],
     np.float32,
 )
