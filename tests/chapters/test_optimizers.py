@@ -7,9 +7,6 @@ recurrences of the text.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,32 +15,8 @@ import pytest
 from scipy.linalg import solve_discrete_lyapunov
 from scipy.optimize import brentq, minimize
 from scipy.signal import lfilter
-from sklearn.datasets import load_digits
 
-PAGE = Path(__file__).parents[2] / "course" / "chapters" / "04-optimizers.md"
-TEXT = re.sub(r"\s+", " ", PAGE.read_text())
-
-
-@pytest.fixture(autouse=True)
-def double_precision() -> Iterator[None]:
-    with jax.enable_x64(True):
-        yield
-
-
-def says(sentence: str) -> None:
-    assert sentence in TEXT, f"{PAGE.name} does not say: {sentence}"
-
-
-def run(optimizer: optax.GradientTransformation, gradient: Callable, start: np.ndarray, steps: int) -> np.ndarray:
-    """Return the positions, shape (steps + 1, *start.shape)."""
-    update = jax.jit(optimizer.update)
-    params, path = jax.numpy.asarray(start, dtype=float), [np.asarray(start, dtype=float)]
-    state = optimizer.init(params)
-    for _ in range(steps):
-        changes, state = update(jax.numpy.asarray(gradient(np.asarray(params))), state, params)
-        params = optax.apply_updates(params, changes)
-        path.append(np.asarray(params))
-    return np.stack(path)
+from chapters.optimizer_page import run, says
 
 
 def transition(eta_curvature: float, beta: float, *, nesterov: bool = False) -> np.ndarray:
@@ -72,18 +45,6 @@ def steps_for_six_digits(rate: float) -> int:
 def random_quadratic(eigenvalues: np.ndarray) -> np.ndarray:
     turn, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((len(eigenvalues),) * 2))
     return turn @ np.diag(eigenvalues) @ turn.T
-
-
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """Return the images, shape (1797, 64), with pixels from 0 to 16, and the labels."""
-    images, labels = load_digits(return_X_y=True)
-    return np.asarray(images), np.asarray(labels)
-
-
-def digits_curvature(images: np.ndarray) -> np.ndarray:
-    """Return the positive eigenvalues of X'X / N, ascending."""
-    values = np.linalg.eigvalsh(images.T @ images / len(images))
-    return values[values > 1e-9 * values[-1]]
 
 
 def test_gradient_descent_diverges_beyond_two_over_l() -> None:
@@ -115,24 +76,6 @@ def test_descent_inequality() -> None:
         slope = np.tanh(x)
         after = np.log(np.cosh(x - eta * slope))
         assert np.all(after <= np.log(np.cosh(x)) - eta * (1 - eta / 2) * slope**2 + 1e-12)
-
-
-def test_scaling_of_the_digits() -> None:
-    raw, _ = digits()
-    centred = raw / 16 - (raw / 16).mean(axis=0)
-    standard = centred / np.where(centred.std(axis=0) > 0, centred.std(axis=0), 1)
-    curvatures = [digits_curvature(images) for images in (raw, raw / 16, centred, standard)]
-    thresholds = [2 / values[-1] for values in curvatures]
-    conditions = [values[-1] / values[0] for values in curvatures]
-    says(f"$2/L = {thresholds[0]:.5f}$")
-    says(f"the threshold rises to {thresholds[1]:.2f}.")
-    np.testing.assert_allclose(conditions[0], conditions[1], rtol=1e-6)  # eigvalsh, relative to the smallest
-    says(f"$\\kappa$ stays at {conditions[1] / 1e6:.1f} million")
-    says(f"$\\kappa$ falls to {round(conditions[2], -4):,.0f}.")
-    says(f"it falls to {conditions[3]:.0f}.")
-    says(f"$X^\\top X/N$ is $L = {curvatures[1][-1]:.1f}$")
-    says("exceeds six million")
-    assert conditions[1] > 6e6
 
 
 def test_noise_floor() -> None:
@@ -369,36 +312,3 @@ def test_where_the_schedules_end() -> None:
     says(
         f"stays at {ends[0]:.1f}, the halved one goes down in stairs to {ends[1]:.2f}, the cosine ends at {ends[2]:.2f}"
     )
-
-
-def excess_on_digits(optimizer: optax.GradientTransformation) -> float:
-    """Return the loss above the minimum after 200 full-batch steps of a linear classifier with squared loss."""
-    images, labels = digits()
-    x, targets = images / 16, np.eye(10)[labels]
-    hessian, slope = x.T @ x / len(x), x.T @ targets / len(x)
-    weights = run(optimizer, lambda w: hessian @ w - slope, np.zeros((64, 10)), 200)[-1]
-    best, *_ = np.linalg.lstsq(x, targets)
-    return float(np.sum((x @ weights - targets) ** 2) - np.sum((x @ best - targets) ** 2)) / (2 * len(x))
-
-
-@pytest.mark.parametrize(
-    ("multiple", "how"), [(2.0, {}), (3.8, {"momentum": 0.9}), (1.357, {"momentum": 0.9, "nesterov": True})]
-)
-def test_the_walls_on_digits(multiple: float, how: dict) -> None:
-    largest = digits_curvature(digits()[0] / 16)[-1]
-    below, above = (excess_on_digits(optax.sgd(share * multiple / largest, **how)) for share in (0.98, 1.03))
-    assert below < 0.02
-    assert above > 1
-
-
-def test_adam_on_digits() -> None:
-    rates = np.geomspace(3e-3, 0.6, 10)
-    losses = np.array([excess_on_digits(optax.adam(rate)) for rate in rates])
-    assert 0.01 < rates[losses.argmin()] < 0.022
-    says("has its minimum near 0.015")
-    assert 1.6 < losses[-1] / losses.min() < 2
-    says("costs it almost a factor of two")
-    wall = 3.8 / digits_curvature(digits()[0] / 16)[-1]
-    momentum = min(excess_on_digits(optax.sgd(share * wall, momentum=0.9)) for share in (0.5, 0.8, 0.98))
-    assert 3.5 < momentum / losses.min() < 4.5
-    says("about four times lower than momentum's")

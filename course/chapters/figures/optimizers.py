@@ -69,7 +69,7 @@ def contraction() -> Figure:
     axis.axhline(1, color=INK, linewidth=0.8)
     best = 2 / (low + high)
     axis.plot(best, 1 - best * low, marker="o", markersize=9, color=INK)
-    axis.text(best + 0.05, 0.3, "best: η = 2/(L + μ),\nfactor (κ − 1)/(κ + 1)")
+    axis.text(best + 0.05, 0.3, "best: η = 2/(L + μ),\nfactor $(κ - 1)/(κ + 1)$")
     axis.text(2.04, 0.88, "η = 2/L")
     axis.text(0.32, 1.04, "flattest direction, curvature μ", color=SECOND["color"])
     axis.text(0.52, 0.5, "steepest direction,\ncurvature L", color=FIRST["color"])
@@ -149,13 +149,13 @@ def noise_floor() -> Figure:
 
 
 def bias_correction() -> Figure:
-    """The length of Adam's step under a constant gradient: corrected, not corrected, corrected with 1 − β."""
+    """The length of Adam's step under a constant gradient: corrected, not corrected, corrected with 1 - β."""
     figure, (axis,) = panels(1, height=2.9)
     t = np.unique(np.geomspace(1, 10_000, 300).astype(int))
     mean, root = 1 - 0.9**t, np.sqrt(1 - 0.999**t)
-    axis.semilogx(t, np.ones(len(t)), **SECOND, label="divided by 1 − β$^t$: always 1")
+    axis.semilogx(t, np.ones(len(t)), **SECOND, label="divided by $1 - β^t$: always 1")
     axis.semilogx(t, mean / root, **FIRST, label="not divided")
-    axis.semilogx(t, mean / root * np.sqrt(0.001) / 0.1, **THIRD, label="divided by 1 − β")
+    axis.semilogx(t, mean / root * np.sqrt(0.001) / 0.1, **THIRD, label="divided by $1 - β$")
     axis.set(xlabel="step t", ylabel="step length, in units of η", ylim=(0, 7), xlim=(1, 10_000))
     axis.legend(frameon=False, labelcolor=INK)
     return figure
