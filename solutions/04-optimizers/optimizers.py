@@ -19,7 +19,7 @@
 # which way is down. The *optimizer* decides how far to go and what to remember. In this lab you write the optimizers
 # that trained the models you know, one after the other. Each one mends a fault of the one before.
 #
-# You need about three hours. The chapter `course/chapters/04-optimizers.md` has the derivations, and you can do the lab
+# You need about three hours. The [chapter](../../course/chapters/04-optimizers.md) has the derivations; you can do the lab
 # without them.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
@@ -246,7 +246,7 @@ for batch_size in (16, 256):
 # In a long narrow valley the gradient points across it, and gradient descent zigzags. A heavy ball would not: what
 # cancels from step to step cancels in its velocity, and what agrees builds up (Polyak 1964).
 #
-# $$v \leftarrow \mu v + g \qquad\qquad \theta \leftarrow \theta - \eta v$$
+# $$v \leftarrow \beta v + g \qquad\qquad \theta \leftarrow \theta - \eta v$$
 #
 # There are several conventions. Here, as in PyTorch and optax, the gradient is added whole, and the learning rate
 # multiplies the velocity.
@@ -315,7 +315,7 @@ hidden.momentum(momentum)
 # to take the gradient where the ball is *about to be*. Written for the parameters at which the gradient is computed
 # (Sutskever et al. 2013), it becomes
 #
-# $$v \leftarrow \mu v + g \qquad\qquad \theta \leftarrow \theta - \eta \, (g + \mu v)$$
+# $$v \leftarrow \beta v + g \qquad\qquad \theta \leftarrow \theta - \eta \, (g + \beta v)$$
 #
 # with the *new* $v$ in the second formula. The state is the velocity alone.
 #
@@ -389,7 +389,7 @@ widgets.OptimizerRace({"gradient descent": descent, "momentum": momentum, "neste
 # factors of a thousand. RMSProp (Tieleman and Hinton 2012) keeps a running mean of each gradient's square and divides by
 # its root:
 #
-# $$s \leftarrow \rho s + (1 - \rho) \, g^2 \qquad\qquad \theta \leftarrow \theta - \eta \, \frac{g}{\sqrt{s} + \epsilon}$$
+# $$s \leftarrow \beta s + (1 - \beta) \, g^2 \qquad\qquad \theta \leftarrow \theta - \eta \, \frac{g}{\sqrt{s} + \epsilon}$$
 #
 # All operations are elementwise. $\epsilon$ stands *outside* the root; it keeps a parameter whose gradients are zero from
 # a division by zero.
