@@ -82,7 +82,7 @@ def nesterov_by_optax(params, gradients, velocity, learning_rate, decay=0.9):
 
 @alternative(of="nesterov")
 def nesterov_multiplied_out(params, gradients, velocity, learning_rate, decay=0.9):
-    """G + mu (mu v + g) = (1 + mu) g + mu^2 v."""
+    """Multiplied out: g + b (b v + g) = (1 + b) g + b^2 v."""
     move = jax.tree.map(lambda g, v: (1 + decay) * g + decay**2 * v, gradients, velocity)
     new = jax.tree.map(lambda g, v: g + decay * v, gradients, velocity)
     return jax.tree.map(lambda p, m: p - learning_rate * m, params, move), new
@@ -98,7 +98,7 @@ def rmsprop_by_optax(params, gradients, square, learning_rate, decay=0.9, eps=1e
 
 @alternative(of="rmsprop")
 def rmsprop_by_increments(params, gradients, square, learning_rate, decay=0.9, eps=1e-8):
-    """S + (1 - rho)(g^2 - s), and a power in place of the root."""
+    """By increments, s + (1 - b)(g^2 - s), and with a power in place of the root."""
     new = jax.tree.map(lambda s, g: s + (1 - decay) * (g * g - s), square, gradients)
     return jax.tree.map(lambda p, g, s: p - learning_rate * g / (s**0.5 + eps), params, gradients, new), new
 
