@@ -1,4 +1,7 @@
-"""What tests need from the system, where it lies, and the command that installs it."""
+"""What tests need from the system, where it lies, and the command that installs it.
+
+Run as a program it prints the Debian packages that are missing.
+"""
 
 import functools
 import shutil
@@ -103,3 +106,7 @@ def _has_accelerator() -> bool:
     import jax  # here, because it starts the backend, which only a test that asks for it may do
 
     return jax.default_backend() != "cpu"
+
+
+if __name__ == "__main__":
+    print(" ".join(package.apt for name, package in PACKAGES.items() if not locate(name)))
