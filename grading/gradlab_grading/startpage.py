@@ -101,9 +101,8 @@ def _labs_table(labs: list[Lab], sources: dict[str, Path]) -> str:
         graded = [cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata]
         points = [cell.points for cell in graded if cell.grade]
         chapter = f"[chapter](chapters/{lab.name}.md)"
-        rows.append(
-            f"| {_link(lab)} | {lab.summary} | {chapter} | {len(points)} | {sum(points):g} | {planned_minutes(notebook)} |"
-        )
+        numbers = f"{len(points)} | {sum(points):g} | {planned_minutes(notebook)}"
+        rows.append(f"| {_link(lab)} | {lab.summary} | {chapter} | {numbers} |")
     return "\n".join(rows)
 
 
