@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 
 from gradlab.labs import TRACKS, Lab, available_labs
-from gradlab.standing import Standing, planned_minutes, standings, written
+from gradlab.standing import Standing, standings, written
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class LabProgress:
     exercises: tuple[Standing, ...] = ()
     answered: int = 0
     questions: int = 0
-    minutes: int = 0
     problem: str = ""
 
     @property
@@ -111,7 +110,7 @@ def lab_progress(lab: Lab) -> LabProgress:
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
         return LabProgress(lab, problem="its notebook cannot be read")
     answered, questions = written(notebook)
-    return LabProgress(lab, tuple(standings(notebook)), answered, questions, planned_minutes(notebook))
+    return LabProgress(lab, tuple(standings(notebook)), answered, questions)
 
 
 def _count(exercises: Iterable[Standing]) -> tuple[int, int]:
@@ -132,10 +131,7 @@ def _page(progress: Progress) -> str:
 
 
 def _rest(lab: LabProgress) -> str:
-    return (
-        f"{lab.score:g} of {lab.points:g} visible points, {lab.answered} of {lab.questions} written answers, "
-        f"about {lab.minutes} minutes in all"
-    )
+    return f"{lab.score:g} of {lab.points:g} visible points, {lab.answered} of {lab.questions} written answers"
 
 
 def _table(heading: str, rows: Sequence[tuple[str, tuple[int, int], str]]) -> str:
@@ -157,10 +153,13 @@ def _bar(passed: int, total: int) -> str:
 
 _STYLE = """<style>
 .gradlab-progress table { border-collapse: collapse; margin: 0 0 1em; color: var(--jp-ui-font-color1, #1f1f1f); }
-.gradlab-progress th, .gradlab-progress td { text-align: left; padding: 4px 16px 4px 0; font-weight: normal; }
 .gradlab-progress tr { background: none !important; }
+.gradlab-progress th, .gradlab-progress td { text-align: left !important; padding: 4px 16px 4px 0; }
+.gradlab-progress th { font-weight: normal; }
+.gradlab-progress td:nth-child(2) { white-space: nowrap; }
+.gradlab-progress th:first-child { min-width: 13em; }
 .gradlab-progress thead th { font-weight: 600; border-bottom: 1px solid var(--jp-border-color1, #bdbdbd); }
 .gradlab-progress .bar { display: inline-block; width: 8em; height: 8px; margin-right: 8px; border-radius: 4px;
-  background: var(--jp-layout-color3, #bdbdbd); overflow: hidden; }
+  background: var(--jp-layout-color2, #e0e0e0); overflow: hidden; }
 .gradlab-progress .bar > span { display: block; height: 100%; background: var(--jp-brand-color1, #1976d2); }
 </style>"""

@@ -71,7 +71,7 @@ def keep(metadata: NotebookNode, names: frozenset[str]) -> NotebookNode:
 
 
 def refresh(notebooks: list[str], **_: Any) -> None:
-    """nbgrader's hook before it generates an assignment: build the source notebook again.
+    """Build the source notebook again: nbgrader's hook before it generates an assignment.
 
     With it the formgrader's Generate button and `nbgrader generate_assignment` see what was
     just saved in `solutions/`.

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
-from latex2mathml.converter import convert
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbgrader.server_extensions.formgrader import handlers
 
@@ -33,6 +32,8 @@ class MathRenderer(IPythonRenderer):
 
 def mathml(tex: str, *, display: str) -> str:
     """The formula as MathML; the TeX itself, as code, where it cannot be read."""
+    from latex2mathml.converter import convert  # here, since every nbgrader command imports this module
+
     try:
         return convert(tex, display=display)
     except Exception:  # noqa: BLE001 a student's half-written formula must not cost the feedback page
@@ -41,7 +42,7 @@ def mathml(tex: str, *, display: str) -> str:
 
 @pass_context
 def markdown_to_html(context: Context, source: str) -> str:
-    """nbconvert's `markdown2html` filter, with formulas as MathML."""
+    """Render Markdown as nbconvert's `markdown2html` filter does, with formulas as MathML."""
     cell = context.get("cell", {})
     renderer = MathRenderer(escape=False, exclude_anchor_links=True, attachments=cell.get("attachments", {}))
     return MarkdownWithMath(renderer=renderer).render(source)

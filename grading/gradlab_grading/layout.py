@@ -26,12 +26,12 @@ class Layout:
 
     @property
     def grading(self) -> Path:
-        """nbgrader's course directory."""
+        """The course directory of nbgrader."""
         return self.root / "grading"
 
     @property
     def source(self) -> Path:
-        """nbgrader's source notebooks, generated: solutions and hidden tests are in them."""
+        """The source notebooks for nbgrader, generated: solutions and hidden tests are in them."""
         return self.grading / "build" / "source"
 
     @property

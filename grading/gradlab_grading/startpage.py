@@ -4,11 +4,13 @@ from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.utils import is_grade
 
 from gradlab.labs import LABS, TRACKS, Lab
 from gradlab.standing import planned_minutes
 from gradlab_grading.build import NOTEBOOK_METADATA, read
 from gradlab_grading.layout import Layout
+from gradlab_grading.source import is_test
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -79,31 +81,29 @@ def _content(layout: Layout) -> str:
     labs = [lab for lab in LABS if lab.name in sources]
     number = NUMBERS[len(labs)] if len(labs) < len(NUMBERS) else str(len(labs))
     count = f"There {'is' if len(labs) == 1 else 'are'} {number} lab{'' if len(labs) == 1 else 's'} so far."
-    texts = {
-        "welcome": WELCOME.format(count=count),
-        "labs": f"{LABS_TEXT}\n\n{_labs_table(labs, sources)}",
-        "how-to-work": WORK,
-        "tracks": f"{TRACKS_TEXT}\n\n{_tracks_table(labs)}",
-        "progress": PROGRESS,
-    }
-    cells = [new_markdown_cell(text, id=name) for name, text in texts.items()]
-    cells.append(new_code_cell(PROGRESS_CODE, id="show-progress"))
+    cells = [
+        new_markdown_cell(WELCOME.format(count=count), id="welcome"),
+        new_markdown_cell(f"{LABS_TEXT}\n\n{_labs_table(labs, sources)}", id="labs"),
+        new_markdown_cell(PROGRESS, id="progress"),
+        new_code_cell(PROGRESS_CODE, id="show-progress"),
+        new_markdown_cell(WORK, id="how-to-work"),
+        new_markdown_cell(f"{TRACKS_TEXT}\n\n{_tracks_table(labs)}", id="tracks"),
+    ]
     return nbformat.writes(new_notebook(cells=cells, metadata=NOTEBOOK_METADATA)) + "\n"
 
 
 def _labs_table(labs: list[Lab], sources: dict[str, Path]) -> str:
     rows = [
-        "| lab | what it is about | read first | exercises | points | minutes |",
+        "| lab | what it is about | chapter | exercises | points | minutes |",
         "| :-- | :-- | :-- | --: | --: | --: |",
     ]
     for lab in labs:
         notebook = read(sources[lab.name])
-        graded = [cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata]
-        points = [cell.points for cell in graded if cell.grade]
-        chapter = f"[chapter](chapters/{lab.name}.md)"
-        rows.append(
-            f"| {_link(lab)} | {lab.summary} | {chapter} | {len(points)} | {sum(points):g} | {planned_minutes(notebook)} |"
-        )
+        graded = [cell for cell in notebook.cells if is_grade(cell)]
+        tests, points = sum(map(is_test, graded)), sum(cell.metadata.nbgrader.points for cell in graded)
+        chapter = f"[read first](chapters/{lab.name}.md)"
+        numbers = f"{tests} + {len(graded) - tests} written | {points:g} | {planned_minutes(notebook)}"
+        rows.append(f"| {_link(lab)} | {lab.summary} | {chapter} | {numbers} |")
     return "\n".join(rows)
 
 

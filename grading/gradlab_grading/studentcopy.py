@@ -21,7 +21,7 @@ from gradlab_grading.source import MARKERS, regions
 #: What is copied from the root. The notebooks under labs/ are generated afresh.
 COPIED = ("course", "bootstrap.py", "environment.yml", "requirements.lock", "Makefile", "README.md", "LICENSE")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.egg-info", ".DS_Store")
-#: Staff packages whose every line is secret.
+#: Staff packages whose modules are secret; in their `__init__.py` is machinery.
 SECRET_PACKAGES = ("hidden", "alternatives")
 #: Shorter lines (`return params`) are anybody's.
 SHORTEST = 25
@@ -75,7 +75,7 @@ def secrets(layout: Layout) -> dict[str, str]:
             for line in _cell_secrets(cell):
                 found.setdefault(line, str(source.relative_to(layout.root)))
     for package in SECRET_PACKAGES:
-        for module in sorted((layout.grading / "gradlab_grading" / package).glob("*.py")):
+        for module in sorted((layout.grading / "gradlab_grading" / package).glob("[!_]*.py")):
             for line in _code_lines(module.read_text(encoding="utf-8")).values():
                 found.setdefault(line, str(module.relative_to(layout.root)))
     return {line: origin for line, origin in found.items() if len(line) >= SHORTEST}

@@ -204,8 +204,8 @@ def sgd(
         The parameters after the epoch, in the structure of `params`.
     """
     ### BEGIN SOLUTION
-    for first in range(0, len(order), batch_size):
-        chosen = order[first : first + batch_size]
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
         batch_gradient = gradient(params, x[chosen], y[chosen])
         params = jax.tree.map(lambda param, slope: param - learning_rate * slope, params, batch_gradient)
     return params
@@ -803,7 +803,7 @@ def as_transformation(step, initial_state, **settings) -> optax.GradientTransfor
         stepped, state = step(params, gradients, state, **settings)
         return jax.tree.map(lambda arrived, before: arrived - before, stepped, params), state
 
-    return optax.GradientTransformation(initial_state, update)
+    return optax.GradientTransformation(init=initial_state, update=update)
     ### END SOLUTION
 
 

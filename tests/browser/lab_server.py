@@ -1,5 +1,6 @@
 """A real JupyterLab server, started with the flags of `make lab`, and a real Chromium in front of it."""
 
+import json
 import os
 import signal
 import socket
@@ -27,11 +28,20 @@ def lab_server(root: Path, **variables: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--log-level=WARN"]
     command += [f"--ServerApp.root_dir={root}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    command += ["--IdentityProvider.token=", "--LabApp.news_url=None"]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += ["--IdentityProvider.token=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    # The settings and tabs of whoever runs the tests stay out, and a question about news too.
+    settings = root / "jupyter-config"
+    page_config = settings / "labconfig" / "page_config.json"
+    page_config.parent.mkdir(parents=True)
+    page_config.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
     log = (root / "server.log").open("w")
     process = subprocess.Popen(
-        command, stdout=log, stderr=log, cwd=root, env={**os.environ, **variables}, start_new_session=True
+        command,
+        stdout=log,
+        stderr=log,
+        cwd=root,
+        env={**os.environ, "JUPYTER_CONFIG_DIR": str(settings), **variables},
+        start_new_session=True,
     )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -53,6 +63,13 @@ def _wait(process: subprocess.Popen, address: str, log: Path) -> None:
         except (urllib.error.URLError, TimeoutError):
             time.sleep(0.2)
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+def set_theme(root: Path, name: str) -> None:
+    """Choose the theme, "JupyterLab Dark" for one, of pages that are opened from now on."""
+    folder = root / "jupyter-config" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": name}))
 
 
 @contextmanager

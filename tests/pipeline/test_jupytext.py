@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from pathlib import Path
 
 import pytest
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
@@ -46,7 +47,7 @@ def opened(request, source, tmp_path):
     """A source that an instructor opens: the toy's, and a copy of each lab's."""
     if request.param == "toy":
         return source
-    return shutil.copy(repository().sources(request.param)[0], tmp_path)
+    return Path(shutil.copy(repository().sources(request.param)[0], tmp_path))
 
 
 def test_saving_unchanged_changes_nothing(opened):

@@ -18,8 +18,12 @@ FAULTS = {
         "'double'",
         "has an END SOLUTION without a BEGIN SOLUTION",
     ),
-    "a solution that does not end": ("    ### END SOLUTION\n\n\n# %% nbgrader={\"grade\": true, \"grade_id\": \"test-d",
-        "\n\n# %% nbgrader={\"grade\": true, \"grade_id\": \"test-d", "'double'", "has a BEGIN SOLUTION without an END"),
+    "a solution that does not end": (
+        "return once_and_once_again\n    ### END SOLUTION",
+        "return once_and_once_again",
+        "'double'",
+        "has a BEGIN SOLUTION without an END",
+    ),
     "markers outside a solution cell": ('"solution": true', '"solution": false', "'double'", "take the markers out"),
     "a duplicated grade_id": ('"grade_id": "halve"', '"grade_id": "double"', "'double'", "a grade_id of its own"),
     "no points": ('"points": 4, ', "", "'test-double'", 'Write "points"'),
@@ -41,7 +45,7 @@ FAULTS = {
         "'written-why'",
         "nbgrader refuses",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

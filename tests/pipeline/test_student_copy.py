@@ -27,13 +27,18 @@ def small(course):
     return course
 
 
+def notebook(**cell):
+    return json.dumps({"cells": [cell]})
+
+
 def test_the_secrets_are_the_solutions_and_the_hidden_checks(small):
+    source = "solutions/98-toy/toy.py"
     assert secrets(small) == {
-        SECRET: "solutions/98-toy/toy.py",
-        "return once_and_once_again": "solutions/98-toy/toy.py",
-        "half_of_the_argument = x / 2": "solutions/98-toy/toy.py",
-        "return half_of_the_argument": "solutions/98-toy/toy.py",
-        "Because two halves of a number make the number itself, and nothing is lost between.": "solutions/98-toy/toy.py",
+        SECRET: source,
+        "return once_and_once_again": source,
+        "half_of_the_argument = x / 2": source,
+        "return half_of_the_argument": source,
+        "Because two halves of a number make the number itself, and nothing is lost between.": source,
         HIDDEN: "grading/gradlab_grading/hidden/toy.py",
         "double = hidden(checks.double, corners)": "grading/gradlab_grading/hidden/toy.py",
     }
@@ -51,11 +56,11 @@ def test_the_copy_is_what_a_student_needs(small, tmp_path):
 PLANTED = {
     "in a module": ("course/public.py", f"def f(x):\n    {SECRET}  # oops\n", SECRET),
     "in a chapter": ("course/chapters/98-toy.md", f"```python\n>>> {SECRET}\n```\n", SECRET),
-    "in a notebook's output": ("course/start.ipynb", json.dumps({"cells": [{"outputs": [{"text": [SECRET]}]}]}), SECRET),
-    "escaped in a notebook": ("course/start.ipynb", json.dumps({"cells": [{"source": [HIDDEN]}]}), HIDDEN),
+    "in a notebook's output": ("course/start.ipynb", notebook(outputs=[{"text": [SECRET]}]), SECRET),
+    "escaped in a notebook": ("course/start.ipynb", notebook(source=[HIDDEN]), HIDDEN),
     "in a file of no known kind": ("course/data.bin", f"\x00\x01 {HIDDEN}\x00", HIDDEN),
-    "as a marker in a notebook": ("course/start.ipynb", '{"cells": [{"source": ["### BEGIN SOLUTION"]}]}', "BEGIN SOLUTION"),
-}  # fmt: skip
+    "as a marker in a notebook": ("course/start.ipynb", notebook(source=["### BEGIN SOLUTION"]), "BEGIN SOLUTION"),
+}
 
 
 @pytest.mark.parametrize("place", PLANTED)

@@ -126,8 +126,8 @@ def adam_with_a_corrected_learning_rate(params, gradients, state, learning_rate,
 def adamw_by_shrinking_first(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-2):
     """Shrinks the parameters by a factor, then adds Adam's change."""
     updates, new = _adam_updates(gradients, state, b1, b2, eps)
-    keep = 1 - learning_rate * weight_decay
-    return jax.tree.map(lambda p, u: keep * p - learning_rate * u, params, updates), new
+    shrink = 1 - learning_rate * weight_decay
+    return jax.tree.map(lambda p, u: shrink * p - learning_rate * u, params, updates), new
 
 
 @alternative(of="adamw")

@@ -18,6 +18,7 @@
 # It has the kinds of cells that a lab has, and nothing else. A formula: $v \leftarrow \beta v + g$.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ruff: noqa: D100, E402, E501, ERA001, RET504  a lab's source, and so that it has long lines to leak
 from pipeline import toy_checks as checks
 
 # %% [markdown]
