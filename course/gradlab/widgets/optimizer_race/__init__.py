@@ -1,7 +1,7 @@
 """The optimizer race of lab 04: the student's own optimizers on one surface, beside optax's."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -140,4 +140,4 @@ class OptimizerRace(Widget):
 def _setting(plain: dict[str, Any]) -> Setting:
     """The setting that the view sent."""
     x, y = plain["start"]
-    return Setting(**plain | {"start": (float(x), float(y))})
+    return replace(Setting(**plain), start=(float(x), float(y)))

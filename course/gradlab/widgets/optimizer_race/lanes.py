@@ -116,6 +116,8 @@ def explain(error: Exception, function: Callable) -> Problem:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == home]
     if frames:
         message += f" (in {frames[-1].name}: {frames[-1].line})"
+    if isinstance(error, TypeError) and "dict" in str(error):
+        message += ". Here params and gradients are dicts, as a model's are: use jax.tree.map."
     return Problem(message)
 
 
