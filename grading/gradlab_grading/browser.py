@@ -16,12 +16,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import nbformat
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, ViewportSize, sync_playwright
 
 # Without the last flag Chromium holds back the frame after an input, and latencies read 54 ms too long.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-features=DeferRendererTasksAfterInput"]
 START_SECONDS = 60
-VIEWPORT = {"width": 1280, "height": 960}
+VIEWPORT = ViewportSize(width=1280, height=960)
 QUIET = {
     "@jupyterlab/apputils-extension": {"notification": {"fetchNews": "false", "checkForUpdates": False}},
     "@jupyterlab/notebook-extension": {"tracker": {"windowingMode": "none"}},
@@ -113,12 +113,12 @@ class Notebook:
 
     def run(self) -> None:
         """Run all cells and wait for the last."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def theme(self, name: str) -> None:
         """`Light` or `Dark`, as from the menu Settings / Theme."""
         self.page.evaluate(
-            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name}"
+            "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name}"
         )
         light = "true" if name == "Light" else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
@@ -126,7 +126,7 @@ class Notebook:
     def outputs(self) -> list[dict[str, Any]]:
         """The outputs of all cells, in order."""
         return self.page.evaluate(
-            """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells.flatMap(c => c.outputs ?? [])"""
+            """() => jupyterapp.shell.currentWidget.content.model.toJSON().cells.flatMap(c => c.outputs ?? [])"""
         )
 
     def widget(self) -> Locator:
@@ -134,12 +134,12 @@ class Notebook:
         return self.page.locator(".gl-view")
 
     def save(self) -> None:
-        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
 
     def close(self) -> None:
         """Close the page and end the kernel; what went wrong unseen by the page is added to `faults`."""
         self.faults += self.page.evaluate("() => window.gradlabFaults ?? []")
-        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         self.page.context.close()
 
 
@@ -158,16 +158,16 @@ def open_notebook(browser: Browser, server: Server, path: str, **context: Any) -
     page.on("console", lambda message: _on_console(notebook, message))
     page.goto(f"{server.url}/lab/tree/{path}?reset")
     page.wait_for_function(
-        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+        "() => jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
         timeout=60_000,
     )
     # What a handler of a message raises in the kernel is printed to no cell; here is where it can be heard.
     page.evaluate(
         """() => {
           window.gradlabFaults = [];
-          window.jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect((_, {header, content}) => {
-            if (header.msg_type === 'error') window.gradlabFaults.push(content.traceback.join('\\n'));
-            if (header.msg_type === 'stream' && content.text.includes('Traceback')) window.gradlabFaults.push(content.text);
+          jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect((_, {header, content}) => {
+            const text = content.traceback?.join('\\n') ?? content.text ?? '';
+            if (header.msg_type === 'error' || text.includes('Traceback')) window.gradlabFaults.push(text);
           });
         }"""
     )

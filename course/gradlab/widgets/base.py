@@ -68,7 +68,7 @@ class Widget(anywidget.AnyWidget):
     def _receive(self, _: object, message: dict[str, Any], __: object) -> None:
         try:
             answer, buffers = getattr(self, f"answer_{message['ask']}")(message["question"])
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the view must show it
             failure = traceback.format_exc()
             self.failures.append(failure)
             _log.error("%s could not answer %r:\n%s", type(self).__name__, message, failure)

@@ -33,7 +33,7 @@ function laneGroup(lane, markers) {
     band: svg("path", { class: "gl-band" }),
     ahead: svg("path", { class: "gl-path gl-ahead" }),
     done: svg("path", { class: "gl-path" }),
-    marker: svg("path", { class: "gl-marker", d: markers[lane.series] ?? markers[0] }),
+    marker: svg("path", { class: "gl-marker", d: markers[lane.series] }),
   };
   const group = svg("g", { class: `gl-lane gl-series-${lane.series}` }, ...Object.values(parts));
   return { group, ...parts };
@@ -93,7 +93,7 @@ export function surfacePlot(config) {
       scales = planeScales(frame, surface.window);
       ground.replaceChildren(
         ...regions.toReversed().map((d) => svg("path", { d, class: "gl-region" })),
-        ...surface.minimum.map((/** @type {number[]} */ [x, y]) =>
+        ...surface.minima.map((/** @type {number[]} */ [x, y]) =>
           svg("path", { class: "gl-minimum", d: "M-5 0H5M0-5V5", transform: `translate(${scales.x(x)} ${scales.y(y)})` })),
       );
       axes.replaceChildren(...planeAxes(frame, surface.window, scales));
@@ -210,7 +210,7 @@ export function laneTable(config) {
 function laneRow(lane, markers) {
   const swatch = svg("svg", { viewBox: "0 0 34 14", class: "gl-swatch", "aria-hidden": true },
     svg("path", { d: "M1 7H33", class: "gl-path" }),
-    svg("path", { d: markers[lane.series] ?? markers[0], class: "gl-marker", transform: "translate(17 7)" }));
+    svg("path", { d: markers[lane.series], class: "gl-marker", transform: "translate(17 7)" }));
   const toggle = html("button", { type: "button", class: "gl-toggle", "aria-pressed": "true", title: "Show or hide" }, swatch, lane.name);
   const [loss, arrives, verdict] = ["gl-number", "gl-number", "gl-verdict"].map((c) => html("td", { class: c }));
   const element = html("tr", { class: `gl-series-${lane.series}` }, html("th", { scope: "row" }, toggle), loss, arrives, verdict);

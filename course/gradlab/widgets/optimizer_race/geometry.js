@@ -176,7 +176,7 @@ export function number(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   const text = size < 1e-3 || size >= 1e4 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
-  return text.replace("e+", "e").replaceAll("-", "−");
+  return text.replace(".0e", "e").replace("e+", "e").replaceAll("-", "−");
 }
 
 /**
