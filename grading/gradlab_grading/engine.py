@@ -34,6 +34,11 @@ from gradlab_grading.sandbox import SandboxError, SandboxSettings
 from gradlab_grading.worker import worker_here
 
 
+EVERYDAY_SEED = 0
+"""What the cache is primed with where a batch is too small for a priming of its own."""
+WORTH_PRIMING = 4
+
+
 @dataclass
 class Outcome:
     """What became of one submission.
@@ -141,7 +146,7 @@ class Engine(LoggingConfigurable):
         """Run one sanitized notebook, for nbgrader's own doors."""
         grader = self._grader(assignment, wipe=False)
         job = grader.job(nb, student, name, folder, fresh_seed())
-        worker = worker_here(self._course(grader))
+        worker = worker_here(self._course(grader, EVERYDAY_SEED))
         try:
             return worker.run(job)
         finally:
@@ -184,8 +189,8 @@ class Engine(LoggingConfigurable):
     def _size(self) -> int:
         return self.workers or len(psutil.Process().cpu_affinity()) or 1
 
-    def _course(self, grader: Grader) -> Course:
-        """What workers need to be warm for an assignment."""
+    def _course(self, grader: Grader, seed: int) -> Course:
+        """What workers need to be warm for an assignment and a seed."""
         sandbox = SandboxSettings(
             folders=tuple(Path(folder) for folder in self.folders),
             environment=tuple(sorted(self.environment.items())),
@@ -198,13 +203,13 @@ class Engine(LoggingConfigurable):
             path = folder / f"{name}.ipynb"
             if path.exists():
                 notebook = nbformat.read(path, as_version=4)
-                reference.append(grader.job(notebook, "reference", name, folder, 0))
+                reference.append(grader.job(notebook, "reference", name, folder, seed))
         # Its limits are not a student's: the first run compiles everything.
         slow = replace(grader.limits, cell_seconds=1800, wall_seconds=3600, cpu_seconds=7200)
         return Course(sandbox, tuple(replace(job, limits=slow) for job in reference))
 
-    def _pool(self, grader: Grader, watcher: Watcher) -> LocalPool | DaskPool:
-        course = self._course(grader)
+    def _pool(self, grader: Grader, watcher: Watcher, seed: int) -> LocalPool | DaskPool:
+        course = self._course(grader, seed)
         if self.scheduler:
             return DaskPool(course, self.scheduler)
         return LocalPool(course, self._size(), watcher.cell)
@@ -213,7 +218,12 @@ class Engine(LoggingConfigurable):
         self, grader: Grader, students: list[str], watcher: Watcher, seed: int | None
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        pool = self._pool(grader, watcher)
+        if seed is None:
+            # All of a batch get the same questions, and no batch the same as another.
+            seed = fresh_seed()
+        # To prime for this seed costs about one submission, and halves all others.
+        primed = seed if len(students) >= WORTH_PRIMING and grader.executes else EVERYDAY_SEED
+        pool = self._pool(grader, watcher, primed)
         try:
             pool.start()
             for outcome in self._outcomes(grader, pool, students, seed):
@@ -224,7 +234,7 @@ class Engine(LoggingConfigurable):
             grader.wipe()
         return outcomes
 
-    def _outcomes(self, grader, pool, students: list[str], seed: int | None) -> Iterator[Outcome]:
+    def _outcomes(self, grader, pool, students: list[str], seed: int) -> Iterator[Outcome]:
         """Keep the workers busy, and record whatever is complete."""
         waiting = list(reversed(students))
         running: dict[Future, tuple[Prepared, str]] = {}
@@ -234,7 +244,7 @@ class Engine(LoggingConfigurable):
             while waiting and len(running) < pool.size + 2:
                 student = waiting.pop()
                 try:
-                    prepared = grader.prepare(student, fresh_seed() if seed is None else seed)
+                    prepared = grader.prepare(student, seed)
                 except Exception as error:
                     yield self._failure(student, error)
                     continue

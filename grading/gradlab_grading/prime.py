@@ -20,6 +20,7 @@ from gradlab_grading.sandbox import SandboxSettings
 from gradlab_grading.sandboxed.namespaces import NOBODY
 
 _MARK = "primed.json"
+_CACHE_BYTES = 2 * 2**30
 # Printed by the reference's kernel after its last cell: what has been imported from files.
 _LIST_MODULES = """
 import json as _json, sys as _sys
@@ -34,7 +35,8 @@ class Course:
 
     Attributes:
         sandbox: without cache and modules, which depend on the machine.
-        reference: jobs of the instructor's own notebooks.
+        reference: jobs of the instructor's own notebooks, with the seed of the batch:
+            what hidden checks draw decides about shapes, and so about programs.
     """
 
     sandbox: SandboxSettings
@@ -72,18 +74,22 @@ class Course:
         folder = self.folder
         programs = folder / "programs"
         folder.mkdir(parents=True, exist_ok=True)
+        seeds = sorted({job.seed for job in self.reference})
         with open(folder / "lock", "w") as lock:
             # Two graders on one machine prime one after the other.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / _MARK).exists():
+            known = json.loads((folder / _MARK).read_text()) if (folder / _MARK).exists() else {}
+            if seeds not in known.get("seeds", []):
                 programs.mkdir(exist_ok=True)
+                _trim(programs)
                 if os.getuid() == 0:
                     os.chown(programs, NOBODY, NOBODY)
-                learned = self._prime(replace(settings, cache=programs, writable_cache=True), run_reference)
-                (folder / "part").write_text(json.dumps(learned))
+                writable = replace(settings, cache=programs, writable_cache=True)
+                known["modules"] = self._prime(writable, run_reference)
+                known["seeds"] = [*known.get("seeds", [])[-50:], seeds]
+                (folder / "part").write_text(json.dumps(known))
                 os.replace(folder / "part", folder / _MARK)
-        learned = json.loads((folder / _MARK).read_text())
-        modules = tuple(dict.fromkeys((*settings.modules, *learned)))
+        modules = tuple(dict.fromkeys((*settings.modules, *known["modules"])))
         return replace(settings, cache=programs, modules=modules)
 
     def _prime(self, settings: SandboxSettings, run_reference) -> list[str]:
@@ -97,6 +103,16 @@ class Course:
             except (ValueError, IndexError):
                 continue
         return list(learned)
+
+
+def _trim(programs: Path) -> None:
+    """Remove the oldest programs where there are too many: every batch adds its own."""
+    found = sorted(((path.stat().st_mtime, path) for path in programs.iterdir()), reverse=True)
+    total = 0
+    for _, path in found:
+        total += path.stat().st_size
+        if total > _CACHE_BYTES:
+            path.unlink()
 
 
 def _imports(source: str) -> list[str]:

@@ -21,7 +21,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 
-from gradlab_grading.sandboxed import kernel, namespaces, watch, wire
+from gradlab_grading.sandboxed import kernel, namespaces, thrift, watch, wire
 
 TICK_SECONDS = 0.1
 PRIVATE_FOLDERS = ["/tmp", "/dev/shm"]
@@ -253,6 +253,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     missing = warm(settings["modules"])
     zygote = Zygote(control, settings["private"])
+    thrift.save_work()
     zygote._say(op="ready", name=0, seconds=time.monotonic() - started, missing=missing)
     zygote.run()
 
