@@ -156,9 +156,7 @@ class Desk:
         value = None
         if last is not None:
             value = eval(compile(ast.Expression(last.value), "<check>", "eval"), scope)
-        self.namespace |= {
-            name: item for name, item in scope.items() if item is not borrowed.get(name, scope)
-        }
+        self.namespace |= {name: item for name, item in scope.items() if item is not borrowed.get(name, scope)}
         return value
 
     def _show(self, value: Any) -> Output:
@@ -173,9 +171,7 @@ class Desk:
 
 def _plain_python(source: str) -> str:
     """A cell without IPython's own lines (`%matplotlib inline`), which mean nothing here."""
-    kept = [
-        "" if line.lstrip().startswith(("%", "!", "?")) else line for line in source.splitlines()
-    ]
+    kept = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in source.splitlines()]
     return "\n".join(kept)
 
 

@@ -69,9 +69,7 @@ def take(folder: Path, limits: Limits, ignore: list[str]) -> Submission:
     return taken
 
 
-def _regular_files(
-    folder: Path, max_bytes: int, ignore: list[str]
-) -> Iterator[tuple[str, bytes | Unreadable]]:
+def _regular_files(folder: Path, max_bytes: int, ignore: list[str]) -> Iterator[tuple[str, bytes | Unreadable]]:
     """Each file below `folder`, in order: its path relative to it, and its content."""
     for parent, folders, names, descriptor in os.fwalk(folder, follow_symlinks=False):
         folders[:] = sorted(name for name in folders if not is_ignored(name, ignore))
@@ -128,7 +126,8 @@ class SafeCollect(ExchangeCollect):
 
 class SafeExtractor(ExtractorPlugin):
     """`nbgrader zip_collect` that unpacks archives without leaving the folder, without
-    links and within a size. Set `c.ZipCollectApp.extractor_plugin` to it."""
+    links and within a size. Set `c.ZipCollectApp.extractor_plugin` to it.
+    """
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Unpack every archive of a folder."""

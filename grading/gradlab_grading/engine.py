@@ -6,7 +6,6 @@ writer. Only as many submissions as keep the workers busy are in memory.
 
 import fcntl
 import glob
-
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,7 +17,7 @@ from typing import Any
 
 import nbformat
 import psutil
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets import Bool, Dict, Enum, Instance, Integer, List, Unicode
 from traitlets.config import LoggingConfigurable
@@ -32,7 +31,6 @@ from gradlab_grading.prime import Course
 from gradlab_grading.record import write_record
 from gradlab_grading.sandbox import SandboxError, SandboxSettings
 from gradlab_grading.worker import worker_here
-
 
 EVERYDAY_SEED = 0
 """What the cache is primed with where a batch is too small for a priming of its own."""
@@ -214,9 +212,7 @@ class Engine(LoggingConfigurable):
             return DaskPool(course, self.scheduler)
         return LocalPool(course, self._size(), watcher.cell)
 
-    def _run(
-        self, grader: Grader, students: list[str], watcher: Watcher, seed: int | None
-    ) -> list[Outcome]:
+    def _run(self, grader: Grader, students: list[str], watcher: Watcher, seed: int | None) -> list[Outcome]:
         outcomes: list[Outcome] = []
         if seed is None:
             # All of a batch get the same questions, and no batch the same as another.
@@ -278,9 +274,7 @@ class Engine(LoggingConfigurable):
         return outcome
 
     def _outcome(self, grader: Grader, prepared: Prepared, results: dict[str, Result]) -> Outcome:
-        notes = prepared.notes + [
-            f"{name}: {note}" for name, result in results.items() for note in result.notes
-        ]
+        notes = prepared.notes + [f"{name}: {note}" for name, result in results.items() for note in result.notes]
         outcome = Outcome(prepared.student, "graded", notes=notes)
         outcome.seconds = sum(result.seconds for result in results.values())
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:

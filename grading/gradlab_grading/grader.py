@@ -22,12 +22,13 @@ from nbgrader.converters import Autograde
 from nbgrader.converters.base import BaseConverter
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import parse_utc, setenv
+from traitlets.utils.importstring import import_item
 
 from gradlab_grading.collect import Submission, take
 from gradlab_grading.job import CHECKER, Cell, Job, Result
 from gradlab_grading.limits import Limits
 from gradlab_grading.mend import Unreadable, mend
-from gradlab_grading.replay import IsolatedExecute, Replay, autograded
+from gradlab_grading.replay import IsolatedExecute, MendNotebook, Replay, autograded
 from gradlab_grading.template import Template, templates
 
 STAGING = ".grading"
@@ -99,9 +100,7 @@ class Grader(Autograde):
         if student in self.coursedir.student_id_exclude.split(","):
             return ""
         graded = self.graded(student)
-        if not graded.is_dir() or any(
-            not (graded / f"{name}.ipynb").exists() for name in self._notebook_names()
-        ):
+        if not graded.is_dir() or any(not (graded / f"{name}.ipynb").exists() for name in self._notebook_names()):
             return "new"
         if self.force:
             return "forced"
@@ -150,9 +149,7 @@ class Grader(Autograde):
                 if any(other in handed_in for other in names):
                     continue
                 data = Unreadable("it was not handed in")
-            notebook, notes = mend(
-                data, self.templates[name], self.limits, keep_outputs=not self.executes
-            )
+            notebook, notes = mend(data, self.templates[name], self.limits, keep_outputs=not self.executes)
             prepared.notes += [f"{name}: {note}" for note in notes]
             path = source / f"{name}.ipynb"
             nbformat.write(notebook, path)
@@ -240,16 +237,13 @@ class Grader(Autograde):
         self.exporter._preprocessors = []
         chosen = self.sanitize_preprocessors if self._sanitizing else self.autograde_preprocessors
         for preprocessor in chosen:
-            if not _executes(preprocessor):
-                self.exporter.register_preprocessor(preprocessor)
+            kind = import_item(preprocessor) if isinstance(preprocessor, str) else preprocessor
+            if issubclass(kind, MendNotebook):
+                continue
+            if not issubclass(kind, (ExecutePreprocessor, IsolatedExecute)):
+                self.exporter.register_preprocessor(kind)
             elif self.executes:
                 self.exporter.register_preprocessor(self.replay, enabled=True)
-
-
-def _executes(preprocessor) -> bool:
-    if isinstance(preprocessor, str):
-        return preprocessor.rpartition(".")[2] in ("Execute", "IsolatedExecute")
-    return issubclass(preprocessor, (ExecutePreprocessor, IsolatedExecute))
 
 
 def _timestamp(folder: Path):

@@ -66,9 +66,7 @@ def mend(
 
 def _read(data: bytes, limits: Limits, notes: list[str]) -> dict[str, Any]:
     if len(data) > limits.submission_bytes:
-        raise Unreadable(
-            f"it has {len(data) / MIB:.0f} MiB, and the limit is {limits.submission_bytes / MIB:.0f} MiB"
-        )
+        raise Unreadable(f"it has {len(data) / MIB:.0f} MiB, and the limit is {limits.submission_bytes / MIB:.0f} MiB")
     try:
         raw = json.loads(_decode(data, notes))
     except json.JSONDecodeError as problem:
@@ -154,9 +152,7 @@ def _identify(raw: dict[str, Any], template: Template, notes: list[str]) -> Sour
     return None
 
 
-def _rebuild(
-    raw: dict[str, Any], source_cell: SourceCell | None, notes: list[str], keep_outputs: bool
-) -> NotebookNode:
+def _rebuild(raw: dict[str, Any], source_cell: SourceCell | None, notes: list[str], keep_outputs: bool) -> NotebookNode:
     kind = raw.get("cell_type")
     if source_cell is not None and kind != source_cell.kind:
         notes.append(f"The cell '{source_cell.name}' had become a {str(kind)[:20]} cell; it was changed back.")
@@ -186,9 +182,7 @@ def _rebuild(
     return cell
 
 
-def _metadata(
-    claimed: dict[str, Any], cell: NotebookNode, source_cell: SourceCell, notes: list[str]
-) -> NotebookNode:
+def _metadata(claimed: dict[str, Any], cell: NotebookNode, source_cell: SourceCell, notes: list[str]) -> NotebookNode:
     """nbgrader's metadata as it ought to be; what was changed is said."""
     right = source_cell.metadata
     for key in ("grade", "solution", "task", "points", "schema_version"):

@@ -14,8 +14,8 @@ import nbformat
 from ipykernel.ipkernel import IPythonKernel
 from nbformat import NotebookNode
 from nbgrader import utils
-from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Any as AnyTrait
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 
 from gradlab_grading.job import CellResult, Result
 from gradlab_grading.outputs import Output, error
@@ -94,12 +94,12 @@ class IsolatedExecute(NbGraderPreprocessor):
         SandboxError: the sandbox cannot be made; nothing is run without it.
     """
 
-    enabled = AnyTrait(True).tag(config=True)
-
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
-        """Run the code cells and write their outputs."""
+        """Run the code cells and write their outputs; with `--no-execute`, do nothing."""
         from gradlab_grading.engine import Engine
 
+        if not Execute(parent=self.parent).enabled:
+            return nb, resources
         engine = Engine(parent=self)
         names = resources["nbgrader"]
         folder = Path(resources["metadata"]["path"])
@@ -109,3 +109,23 @@ class IsolatedExecute(NbGraderPreprocessor):
         for note in result.notes:
             self.log.warning("%s/%s: %s", names["student"], names["notebook"], note)
         return nb, resources
+
+
+class MendNotebook(NbGraderPreprocessor):
+    """`gradlab_grading.mend` for nbgrader's own doors, where a notebook has been read already."""
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        """Mend the notebook by the template in the gradebook."""
+        from gradlab_grading.engine import Engine
+        from gradlab_grading.mend import mend
+        from gradlab_grading.template import templates
+
+        names = resources["nbgrader"]
+        _, limits = Engine(parent=self).settings_of(names["assignment"])
+        with Gradebook(names["db_url"]) as gradebook:
+            template = templates(gradebook, names["assignment"], self)[names["notebook"]]
+        keep = not Execute(parent=self.parent).enabled
+        mended, notes = mend(nbformat.writes(nb).encode(), template, limits, keep_outputs=keep)
+        for note in notes:
+            self.log.warning("%s/%s: %s", names["student"], names["notebook"], note)
+        return mended, resources

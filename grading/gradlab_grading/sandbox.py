@@ -127,7 +127,8 @@ def _course_package() -> Path:
 
 def _isolation(forks: bool) -> list[str]:
     """Arguments of bwrap: namespaces. Root needs no user namespace, and the warm server
-    gives up root inside (see `sandboxed.zygote.main`)."""
+    gives up root inside (see `sandboxed.zygote.main`).
+    """
     common = ["--die-with-parent", "--new-session", "--dev", "/dev"]
     common += ["--perms", "1777", "--tmpfs", "/tmp"]
     common += ["--dir", "/run", "--hostname", "sandbox", "--unshare-uts"]
@@ -142,9 +143,7 @@ def _isolation(forks: bool) -> list[str]:
     return [*common, "--unshare-all", "--proc", "/proc"]
 
 
-def confined(
-    settings: SandboxSettings, command: list[str], *, forks: bool, extra: list[Path]
-) -> list[str]:
+def confined(settings: SandboxSettings, command: list[str], *, forks: bool, extra: list[Path]) -> list[str]:
     """The command under bubblewrap.
 
     Args:
@@ -177,9 +176,7 @@ def environment(settings: SandboxSettings) -> dict[str, str]:
         "NBGRADER_EXECUTION": "autograde",
     }
     if settings.cache is not None:
-        variables["JAX_COMPILATION_CACHE_DIR"] = (
-            CACHE_FOLDER if settings.private else str(settings.cache)
-        )
+        variables["JAX_COMPILATION_CACHE_DIR"] = CACHE_FOLDER if settings.private else str(settings.cache)
         variables["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
         # Reading has no threshold; a submission never writes.
         seconds = "0" if settings.writable_cache else "1e9"
@@ -335,7 +332,11 @@ class Fork:
     """
 
     def __init__(
-        self, sandbox: Sandbox, name: int, commands: socket.socket, events: socket.socket,
+        self,
+        sandbox: Sandbox,
+        name: int,
+        commands: socket.socket,
+        events: socket.socket,
         objects: socket.socket,
     ) -> None:
         self.sandbox, self.name = sandbox, name
@@ -358,7 +359,8 @@ class Fork:
 
     def exit(self, seconds: float = 10) -> dict[str, Any]:
         """Wait until every process has ended, and end what has not after `seconds`;
-        says why, the peak memory and the time."""
+        says why, the peak memory and the time.
+        """
         for _ in range(2):
             while self.ended is None:
                 op = self._answer(seconds)["op"]

@@ -106,7 +106,8 @@ class Session:
 
     def die(self, reason: str) -> KernelDied:
         """End the kernel, and give the exception that says so. Without a reason the
-        kernel has closed its sockets, and is given time to end by itself."""
+        kernel has closed its sockets, and is given time to end by itself.
+        """
         if self.dead is None:
             if reason:
                 self.fork.kill(reason)

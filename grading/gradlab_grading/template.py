@@ -58,16 +58,10 @@ class Template:
     @property
     def setup(self) -> tuple[str, ...]:
         """Sources of the locked code cells that give no marks: imports and data."""
-        return tuple(
-            cell.source
-            for cell in self.cells
-            if cell.kind == "code" and cell.locked and not cell.grade
-        )
+        return tuple(cell.source for cell in self.cells if cell.kind == "code" and cell.locked and not cell.grade)
 
 
-def templates(
-    gradebook: Gradebook, assignment: str, parent: LoggingConfigurable | None = None
-) -> dict[str, Template]:
+def templates(gradebook: Gradebook, assignment: str, parent: LoggingConfigurable | None = None) -> dict[str, Template]:
     """The templates of an assignment's notebooks, by notebook; `parent` configures nbgrader."""
     hide = ClearHiddenTests(parent=parent)
     found = {}

@@ -19,8 +19,8 @@ import threading
 import time
 from typing import Any
 
-from IPython.core.error import StdinNotImplementedError
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.error import StdinNotImplementedError
 from jupyter_client.session import Session
 from traitlets.config import Config
 
@@ -56,9 +56,7 @@ class Outlet(Session):
             if kind not in ("error", "done") and len(frame) > self.left:
                 if self.left > 0:
                     notice = f"\n... output cut: more than {self.output_bytes} bytes ...\n"
-                    self.sock.sendall(
-                        wire.pack({"kind": "stream", "content": {"name": "stdout", "text": notice}})
-                    )
+                    self.sock.sendall(wire.pack({"kind": "stream", "content": {"name": "stdout", "text": notice}}))
                 self.left = 0
                 return
             self.left -= len(frame)
@@ -188,9 +186,7 @@ def serve(shell: Shell, sockets: list[socket.socket], limits: dict[str, int]) ->
 
 
 def _no_input(prompt: str = "") -> str:
-    raise StdinNotImplementedError(
-        "raw_input was called, but this frontend does not support input requests."
-    )
+    raise StdinNotImplementedError("raw_input was called, but this frontend does not support input requests.")
 
 
 def _fresh_random_state() -> None:
@@ -307,9 +303,7 @@ class Kernel:
             transformed = shell.transform_cell(source)
         except Exception:
             transformed, problem = source, sys.exc_info()
-        if shell.should_run_async(
-            source, transformed_cell=transformed, preprocessing_exc_tuple=problem
-        ):
+        if shell.should_run_async(source, transformed_cell=transformed, preprocessing_exc_tuple=problem):
             result = None
             cell = asyncio.ensure_future(
                 shell.run_cell_async(

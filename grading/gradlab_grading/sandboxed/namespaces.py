@@ -42,9 +42,7 @@ def _check(result: int, what: str) -> None:
 def mount(kind: str, target: str, options: str = "", *, noexec: bool = True) -> None:
     """Mount a pseudo file system of `kind` (tmpfs, proc) at `target`."""
     flags = _MS_NOSUID | _MS_NODEV | (_MS_NOEXEC if noexec else 0)
-    result = _libc.mount(
-        kind.encode(), target.encode(), kind.encode(), flags, options.encode() or None
-    )
+    result = _libc.mount(kind.encode(), target.encode(), kind.encode(), flags, options.encode() or None)
     _check(result, f"mount {kind} on {target}")
 
 
@@ -87,7 +85,8 @@ def enter_private_namespaces() -> None:
 
 def mount_private_folders(folders: list[str], disk_bytes: int) -> None:
     """Cover each folder with an empty one of its own, and /proc with one that shows
-    only this PID namespace. Must run in the first process of that namespace."""
+    only this PID namespace. Must run in the first process of that namespace.
+    """
     for folder in folders:
         mount("tmpfs", folder, f"size={disk_bytes},mode=1777", noexec=False)
     mount("proc", "/proc")
@@ -95,7 +94,8 @@ def mount_private_folders(folders: list[str], disk_bytes: int) -> None:
 
 def _loopback_up() -> None:
     """A new network namespace has a loopback device that is down; labs that start
-    several processes of one program on one machine speak over it."""
+    several processes of one program on one machine speak over it.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         request = struct.pack("16sh14x", b"lo", 0)
         (flags,) = struct.unpack_from("h", fcntl.ioctl(probe, _SIOCGIFFLAGS, request), 16)
