@@ -1,0 +1,135 @@
+"""The command `gradlab grade`."""
+
+import json
+import os
+import signal
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from gradlab.cli import AsJson, fail
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(grade)
+
+
+def grade(
+    lab: Annotated[
+        str | None, typer.Argument(help="An assignment, as 4 or 04-optimizers. Default: all that are handed in.")
+    ] = None,
+    student: Annotated[str | None, typer.Option(help="Only this student; a pattern such as 'a*' is allowed.")] = None,
+    notebook: Annotated[str | None, typer.Option(help="Only this notebook of the assignment.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Grade again what is graded.")] = False,
+    no_execute: Annotated[
+        bool, typer.Option("--no-execute", help="Grade the outputs that were handed in; run nothing.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be graded, and do nothing.")] = False,
+    jobs: Annotated[int, typer.Option(min=0, help="Submissions at a time. Default: one a core.")] = 0,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Use the workers of a Dask cluster: tcp://HOST:PORT.")
+    ] = "",
+    seed: Annotated[int | None, typer.Option(help="Draw the hidden checks' inputs as an earlier run did.")] = None,
+    unsafe: Annotated[
+        bool,
+        typer.Option("--unsafe", help="Without bubblewrap: submitted code runs as you, with your files in reach."),
+    ] = False,
+    course: Annotated[
+        Path | None, typer.Option(help="The folder of nbgrader_config.py. Default: the course's grading folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Grade what was handed in, isolated from this machine and from each other."""
+    argv = [f"--CourseDirectory.{key}={value}" for key, value in _chosen(student, notebook).items()]
+    argv += ["--force"] * force + ["--no-execute"] * no_execute + ["--log-level=ERROR"]
+    engine = _engine(course, argv)
+    engine.workers, engine.scheduler = jobs or engine.workers, scheduler or engine.scheduler
+    engine.unsafe = unsafe
+    console = Console(stderr=as_json)
+    if unsafe:
+        console.print(
+            "[red]--unsafe[/]: submitted code runs as you. It can read the gradebook, the hidden checks, the other"
+            " submissions and your files, change them, and use the network."
+        )
+    found = {}
+    for assignment in _assignments(engine, lab):
+        found[assignment] = _grade(engine, assignment, console, dry_run=dry_run, seed=seed)
+    if as_json:
+        print(json.dumps({name: [asdict(it) for it in outcomes] for name, outcomes in found.items()}, indent=2))
+    raise typer.Exit(1 if any(it.status == "failed" for outcomes in found.values() for it in outcomes) else 0)
+
+
+def _chosen(student: str | None, notebook: str | None) -> dict[str, str]:
+    return {key: value for key, value in (("student_id", student), ("notebook_id", notebook)) if value}
+
+
+def _engine(course: Path | None, argv: list[str]):
+    """The engine with the settings of the course, read as `nbgrader autograde` reads them."""
+    # Imports of nbgrader cost a second, which `gradlab --help` need not wait for.
+    from nbgrader.apps import AutogradeApp
+
+    from gradlab_grading.engine import Engine
+    from gradlab_grading.layout import repository
+
+    root = (course or repository().grading).resolve()
+    if not (root / "nbgrader_config.py").exists():
+        raise fail(f"{root} has no nbgrader_config.py: name the folder of a course with --course")
+    # nbgrader looks for its settings in the current folder.
+    os.chdir(root)
+    warnings.filterwarnings("ignore", message=".*not in session, add operation", module="nbgrader")
+    app = AutogradeApp()
+    app.initialize([*argv, f"--CourseDirectory.root={root}"], root=str(root))
+    return Engine(parent=app, coursedir=app.coursedir)
+
+
+def _assignments(engine, lab: str | None) -> list[str]:
+    """The assignments meant by `lab` among those handed in."""
+    coursedir = engine.coursedir
+    pattern = coursedir.format_path(coursedir.submitted_directory, "*", "*")
+    handed_in = sorted({path.name for path in Path("/").glob(pattern.lstrip("/")) if path.is_dir()})
+    if lab is None:
+        if not handed_in:
+            raise fail(f"nothing is handed in: there is no folder that matches {pattern}")
+        return handed_in
+    chosen = [name for name in handed_in if lab in _names(name)]
+    if not chosen:
+        raise fail(f"nobody handed in {lab!r}. Handed in: {', '.join(handed_in) or 'nothing'}")
+    return chosen
+
+
+def _names(assignment: str) -> set[str]:
+    number, _, slug = assignment.partition("-")
+    return {assignment, number, number.lstrip("0"), slug}
+
+
+def _grade(engine, assignment: str, console: Console, *, dry_run: bool, seed: int | None) -> list:
+    """Grade one assignment, with a display; an interruption keeps what is finished."""
+    from nbgrader.api import MissingEntry
+
+    from gradlab_grading.display import LiveDisplay, summary
+    from gradlab_grading.engine import Busy
+    from gradlab_grading.sandbox import SandboxError
+
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with LiveDisplay(console) as display:
+            outcomes = engine.grade(assignment, display, dry_run=dry_run, seed=seed)
+        mode, _ = engine.settings_of(assignment)
+    except KeyboardInterrupt:
+        console.print("Stopped. What is finished is kept; the same command goes on with the rest.")
+        raise typer.Exit(130) from None
+    except MissingEntry:
+        message = f"the gradebook does not know {assignment!r}: run `nbgrader generate_assignment {assignment}` first"
+        raise fail(message) from None
+    except (Busy, SandboxError, ValueError, ConnectionError, OSError) as error:
+        raise fail(str(error)) from error
+    for outcome in outcomes:
+        outcome.notes[:] = [escape(note) for note in outcome.notes]
+    console.print(summary(outcomes, mode))
+    return outcomes

@@ -1,0 +1,94 @@
+"""Where jobs run: threads of this process, or a Dask cluster. The rest is the same.
+
+Both give `concurrent.futures` futures. A thread only waits for its kernel and
+its checker, which are processes of their own.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from gradlab_grading.job import Cell, Job, Result
+from gradlab_grading.prime import Course
+from gradlab_grading.worker import worker_here
+
+Progress = Callable[[Job, Cell], None]
+LOST_WORKERS = 3
+
+
+class LocalPool:
+    """As many jobs at a time as `size`, on this machine."""
+
+    def __init__(self, course: Course, size: int, progress: Progress) -> None:
+        self.size, self.progress = size, progress
+        self.worker = worker_here(course)
+        self.executor = ThreadPoolExecutor(size, thread_name_prefix="worker")
+
+    def start(self) -> None:
+        """Start the warm server, from the thread that lives as long as the pool.
+
+        Raises:
+            SandboxError: this machine cannot isolate submissions.
+        """
+        self.worker.start()
+
+    def submit(self, job: Job) -> "Future[Result]":
+        """Queue a job."""
+        return self.executor.submit(self.worker.run, job, lambda cell: self.progress(job, cell))
+
+    def close(self) -> None:
+        """End every process at once; jobs that still run fail."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        self.worker.close()
+
+
+class DaskPool:
+    """The workers of the Dask cluster at `address`.
+
+    A job of a worker that is lost goes to another one; only a job that has cost
+    `LOST_WORKERS` workers is given up.
+    """
+
+    def __init__(self, course: Course, address: str) -> None:
+        from distributed import Client
+
+        self.course = course
+        self.client = Client(address, set_as_default=False, timeout="30s")
+
+    def start(self) -> None:
+        """Check that somebody is there.
+
+        Raises:
+            ConnectionError: the scheduler has no workers.
+        """
+        if not self.client.ncores():
+            raise ConnectionError("the scheduler has no workers; start some with `dask worker`")
+
+    @property
+    def size(self) -> int:
+        """Threads of all workers."""
+        return sum(self.client.ncores().values()) or 1
+
+    def submit(self, job: Job) -> "Future[Result]":
+        """Queue a job."""
+        remote = self.client.submit(run_here, self.course, job, pure=False, retries=LOST_WORKERS)
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()
+        remote.add_done_callback(lambda done: _copy(done, future))
+        return future
+
+    def close(self) -> None:
+        """Let go of the cluster; its workers stay."""
+        self.client.close(timeout=5)
+
+
+def run_here(course: Course, job: Job) -> Result:
+    """Run a job in the process of this Dask worker."""
+    return worker_here(course).run(job)
+
+
+def _copy(remote, future: "Future[Result]") -> None:
+    """Hand a Dask future's end to a standard one."""
+    try:
+        future.set_result(remote.result())
+    except BaseException as error:
+        future.set_exception(error)
