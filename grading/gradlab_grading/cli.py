@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gradlab.cli import AsJson, fail
+from gradlab_grading import engine_cli
 
 SourceName = Annotated[str | None, typer.Argument(metavar="[LAB]", help="A lab, as 4 or 04-optimizers. Default: all.")]
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command()(student_copy)
     app.command()(matrix)
     app.command()(bench)
+    engine_cli.register(app)
 
 
 def build(
