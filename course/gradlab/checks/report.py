@@ -57,13 +57,13 @@ class Report:
     @property
     def headline(self) -> str:
         """The verdict in a sentence."""
-        scope = "all checks" if any(row.hidden for row in self.rows) else "visible checks"
+        everything = any(row.hidden for row in self.rows)
         if self.unwritten:
             verdict = "not written yet"
         elif self.passed:
-            verdict = f"{scope} passed"
+            verdict = "all checks passed" if everything else "visible checks passed"
         else:
-            verdict = f"{sum(row.passed for row in self.rows)} of {len(self.rows)} {scope} passed"
+            verdict = f"{sum(row.passed for row in self.rows)} of {len(self.rows)} {'checks' if everything else 'visible checks'} passed"
         rest = f"; hidden checks decide {self.rest:g} more" if self.rest else ""
         return f"{self.exercise}: {verdict}, {self.score:g} of {self.points:g} points{rest}"
 
