@@ -63,7 +63,8 @@ class Report:
         elif self.passed:
             verdict = "all checks passed" if everything else "visible checks passed"
         else:
-            verdict = f"{sum(row.passed for row in self.rows)} of {len(self.rows)} {'checks' if everything else 'visible checks'} passed"
+            scope = "checks" if everything else "visible checks"
+            verdict = f"{sum(row.passed for row in self.rows)} of {len(self.rows)} {scope} passed"
         rest = f"; hidden checks decide {self.rest:g} more" if self.rest else ""
         return f"{self.exercise}: {verdict}, {self.score:g} of {self.points:g} points{rest}"
 
