@@ -4,6 +4,8 @@
 python = $(or $(PYTHON),python3)
 PORT ?= 8888
 bin = .venv/bin
+# nbgrader calls programs of the environment by name.
+run = PATH="$(CURDIR)/$(bin):$$PATH"
 uv = build/uv/bin/uv
 
 .DEFAULT_GOAL := help
@@ -22,19 +24,19 @@ setup: python ## make .venv from requirements.lock (PYTHON=python3.12 for anothe
 	@$(python) bootstrap.py setup
 
 test: setup ## set up, then run the tests
-	@$(bin)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+	@$(bin)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
 
 lint: setup ## style, types and stray paths: what pre-commit checks, on every file
 	@$(bin)/pre-commit run --all-files
 
 build: setup ## solutions/ to labs/
-	@$(bin)/gradlab build
+	@$(run) gradlab build
 
 grade: setup ## grade what lies under grading/submitted/
-	@$(bin)/gradlab grade
+	@$(run) gradlab grade
 
 bench: setup ## measure: tables into BENCHMARKS.md, figures into build/bench.json
-	@$(bin)/gradlab bench
+	@$(run) gradlab bench
 
 lock: $(uv) ## resolve the dependencies anew where pyproject.toml asks for it
 	@$(uv) pip compile course/pyproject.toml grading/pyproject.toml --extra dev --no-emit-package gradlab \

@@ -1,9 +1,12 @@
 """How the tests run: strict JAX, one compilation cache, and no silent skip."""
 
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
+# nbgrader and the tests call programs of the environment by name; it need not be activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # Before JAX is imported, and inherited by every kernel and worker that a test starts.
 # Emulated devices deadlock with fewer (jax 0.10 and 0.11).
 os.environ["PJRT_NPROC"] = "32"
@@ -14,6 +17,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from system_packages import PACKAGES, missing_reason
 
@@ -25,13 +29,17 @@ IN_CI = os.environ.get("CI", "").lower() == "true"
 EXCUSED = "needs an accelerator"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names of the tests
-def pytest_collection_modifyitems(items):
-    """Give each file to one worker, for its fixtures' sake, and all that drive a browser to the same one."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            in_browser = any(mark.args == ("chromium",) for mark in item.iter_markers("needs"))
-            item.add_marker(pytest.mark.xdist_group("browser" if in_browser else item.path.stem))
+class ByFile(LoadScopeScheduling):
+    """Gives each file to one worker, for its fixtures' sake, and all that drives a browser to the same one."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::")[0]
+        return "browser" if file.startswith("tests/browser/") else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Schedule by file, in the order of collection: the browser, which takes longest, comes first."""
+    return ByFile(config, log)
 
 
 def pytest_runtest_setup(item):

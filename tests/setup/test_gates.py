@@ -43,7 +43,7 @@ def run_sample(folder: Path, ci: str) -> str:
     (folder / "tests" / "test_sample.py").write_text(SAMPLE)
     (folder / "tests" / "test_absent.py").write_text('import pytest\npytest.importorskip("absent")\n')
     bare = {"CI": ci, "PATH": "/nonexistent", "HOME": str(folder), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "pytest", "--numprocesses=1", "--dist=loadgroup", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "--numprocesses=1", "-p", "no:cacheprovider"]
     return subprocess.run(command, cwd=folder, env=bare, capture_output=True, text=True, check=False).stdout
 
 
