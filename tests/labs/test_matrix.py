@@ -32,7 +32,7 @@ def all_exercises():
 
 
 @pytest.mark.allow_rank_promotion("the banks hold what students write, and JAX lets students write it")
-@pytest.mark.parametrize(("lab", "exercise"), all_exercises())
+@pytest.mark.parametrize(("lab", "exercise"), list(all_exercises()))
 def test_matrix_has_no_gap(lab, exercise, names):
     found = line(lab, exercise, tuple(names(lab)[name] for name in exercise.arguments))
     assert not found.gaps, found

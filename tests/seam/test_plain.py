@@ -65,7 +65,9 @@ class LyingArray(np.ndarray):
 
 
 @pytest.mark.parametrize(
-    "value", [object(), LyingInt(3), np.zeros(2).view(LyingArray), {"a": {1}}, print, np.array([object()])], ids=repr
+    "value",
+    [object(), LyingInt(3), np.zeros(2).view(LyingArray), {"a": {1}}, print, np.array([object()])],
+    ids=lambda value: type(value).__name__,  # not repr: an address differs between the processes of pytest-xdist
 )
 def test_anything_else_is_referred_to(value):
     with pytest.raises(NotPlain):
