@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import nbformat
@@ -13,7 +14,7 @@ from nbformat import NotebookNode
 from gradlab_grading.build import build
 from gradlab_grading.layout import Layout, repository
 from gradlab_grading.publish import generate
-from submissions import fill
+from submissions import fill, without_pictures
 
 SESSION = Path(__file__).parent / "session.py"
 
@@ -56,11 +57,12 @@ class Classroom:
         folder.mkdir(parents=True)
         nbformat.write(fill(nbformat.read(released, as_version=4), answers), folder / self.notebook)
 
-    def hand_in(self, answers: dict[str, dict[str, str]]) -> None:
-        """Write each student's answers into the fetched notebook."""
+    def hand_in(self, answers: dict[str, dict[str, str]], *, whole: Collection[str] = ()) -> None:
+        """Write each student's answers into the fetched notebook; only students in `whole` keep the pictures."""
         for name, cells in answers.items():
             path = self.homes / name / self.assignment / self.notebook
-            nbformat.write(fill(nbformat.read(path, as_version=4), cells), path)
+            notebook = fill(nbformat.read(path, as_version=4), cells)
+            nbformat.write(notebook if name in whole else without_pictures(notebook), path)
 
     def graded(self, name: str) -> NotebookNode:
         """A student's autograded notebook."""
