@@ -1,5 +1,6 @@
 """Make the notebook that a student would hand in."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -55,10 +56,8 @@ def hard_coded(exercise: Exercise, implementation: Callable[..., Any]) -> dict[s
 
     def recorded(*args: Any, **kwargs: Any) -> Any:
         answer = implementation(*args, **kwargs)
-        try:
+        with contextlib.suppress(plain.NotPlain):
             table[plain.encode((args, kwargs), _refuse)] = plain.encode(answer, _refuse)
-        except plain.NotPlain:
-            pass
         return answer
 
     exercise(recorded)
