@@ -49,7 +49,7 @@ def on_one_flat_vector(gradient, params, x, y, order, batch_size, learning_rate)
 
 def _through_optax(tx, params, gradients, state):
     updates, state = tx.update(gradients, state, params)
-    return optax.apply_updates(params, updates), state
+    return optax.apply_updates(params, updates=updates), state
 
 
 @alternative(of="momentum")
