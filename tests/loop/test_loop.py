@@ -132,6 +132,11 @@ def test_the_feedback_needs_no_network(classroom):
     assert "<script" not in page
 
 
+def test_no_widget_state_is_kept(classroom):
+    # It would make the feedback ask a CDN for the widgets' code.
+    assert "widgets" not in classroom.graded("ada").metadata
+
+
 def test_no_hidden_input_is_shown(classroom):
     for report in reports(classroom, "ben").values():
         assert not any(case["called"] or case["wanted"] for case in report["cases"] if case["hidden"])
