@@ -13,7 +13,8 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import capture_log, compute_checksum
-from traitlets.config import Config, PyFileConfigLoader
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
 
 from gradlab_grading.build import CELL_METADATA, NOTEBOOK_METADATA, build, keep
 from gradlab_grading.layout import Layout, repository
