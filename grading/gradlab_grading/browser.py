@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Viewport
 # Without the last flag Chromium holds back the frame after an input, and latencies read 54 ms too long.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-features=DeferRendererTasksAfterInput"]
 START_SECONDS = 60
-VIEWPORT = ViewportSize(width=1280, height=960)
+VIEWPORT = ViewportSize(width=1280, height=1120)
 QUIET = {
     "@jupyterlab/apputils-extension": {"notification": {"fetchNews": "false", "checkForUpdates": False}},
     "@jupyterlab/notebook-extension": {"tracker": {"windowingMode": "none"}},
