@@ -214,6 +214,15 @@ def test_the_still_picture_has_a_label_a_line_for_each_lane_and_a_table(wrong):
     assert len(html) < 60_000
 
 
+def test_before_anything_is_written_the_library_shows_the_way():
+    widget = OptimizerRace({"adam": WRONG["adamw"]})
+    answer, paths, ghosts = ask(widget, bank=False)
+    assert words(answer) == ["Not written yet."]
+    assert np.isnan(paths).all()
+    assert ghosts[0, 0, -1, 2] < ghosts[0, 0, 0, 2]
+    assert "Not written yet." in widget.picture()[1]
+
+
 def test_a_state_that_was_copied_starts_there():
     widget = OptimizerRace(
         {}, surface="digits", seed=1, start=(0.5, 0.25), learning_rate=0.05, decay=0.5, b1=0.4, b2=0.9

@@ -21,15 +21,20 @@ optimizers = {name: names[name] for name in ("momentum", "nesterov", "rmsprop", 
 STOPWATCH = """
 types => {
   const view = document.querySelector('.gl-view');
+  window.gradlabStopwatch?.abort();
+  window.gradlabStopwatch = new AbortController();
+  const {signal} = window.gradlabStopwatch;
   window.gradlabLatencies = [];
   let began = null;
-  for (const type of types) view.addEventListener(type, event => (began ??= event.timeStamp), {capture: true});
+  for (const type of types) {
+    view.addEventListener(type, event => (began ??= event.timeStamp), {capture: true, signal});
+  }
   view.addEventListener('gl:drawn', () => {
     if (began === null) return;
     const start = began;
     began = null;
     setTimeout(() => window.gradlabLatencies.push(performance.now() - start));
-  });
+  }, {signal});
 }
 """
 

@@ -61,10 +61,11 @@ def still(
         end = marker(lane.series, *pixels[-1]) if len(pixels) else ""
         line = f'<path class="gl-path" d="{trace(pixels)}"/>{end}'
         lines += f'<g class="gl-series-{lane.series}"><title>{escape(lane.name)}</title>{line}</g>'
+    # The inner svg cuts off what leaves the frame.
+    view = f'viewBox="{left} {top} {FRAME["right"] - left} {FRAME["bottom"] - top}"'
     return (
         f'<svg viewBox="0 0 {FRAME["width"]} {FRAME["height"]}" role="img" aria-label="{escape(label)}">'
-        f'<clipPath id="gl-still"><rect {box}/></clipPath><g clip-path="url(#gl-still)">{ground}{lines}</g>'
-        f'<rect class="gl-frame" {box}/></svg>'
+        f'<svg {box} {view}>{ground}{lines}</svg><rect class="gl-frame" {box}/></svg>'
     )
 
 
