@@ -16,12 +16,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import nbformat
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, ViewportSize, sync_playwright
 
 # Without the last flag Chromium holds back the frame after an input, and latencies read 54 ms too long.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-features=DeferRendererTasksAfterInput"]
 START_SECONDS = 60
-VIEWPORT = ViewportSize(width=1280, height=960)
+VIEWPORT = ViewportSize(width=1280, height=1120)
 QUIET = {
     "@jupyterlab/apputils-extension": {"notification": {"fetchNews": "false", "checkForUpdates": False}},
     "@jupyterlab/notebook-extension": {"tracker": {"windowingMode": "none"}},
@@ -111,6 +111,24 @@ class Notebook:
     path: str
     faults: list[str] = field(default_factory=list)
 
+    def open(self) -> None:
+        """Open the notebook, or open it again, and wait for its kernel."""
+        self.page.goto(f"{self.server.url}/lab/tree/{self.path}?reset")
+        self.page.wait_for_function(
+            "() => globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=60_000,
+        )
+        # What a handler of a message raises in the kernel is printed to no cell; here is where it can be heard.
+        self.page.evaluate(
+            """() => {
+              window.gradlabFaults = [];
+              jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect((_, {header, content}) => {
+                const text = content.traceback?.join('\\n') ?? content.text ?? '';
+                if (header.msg_type === 'error' || text.includes('Traceback')) window.gradlabFaults.push(text);
+              });
+            }"""
+        )
+
     def run(self) -> None:
         """Run all cells and wait for the last."""
         self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -136,10 +154,14 @@ class Notebook:
     def save(self) -> None:
         self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
 
-    def close(self) -> None:
-        """Close the page and end the kernel; what went wrong unseen by the page is added to `faults`."""
-        self.faults += self.page.evaluate("() => window.gradlabFaults ?? []")
+    def stop_kernel(self) -> None:
+        """End the kernel; what went wrong in it is added to `faults`."""
+        self.faults += [f"kernel: {text}" for text in self.page.evaluate("() => window.gradlabFaults.splice(0)")]
         self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
+    def close(self) -> None:
+        """Close the page and end the kernel."""
+        self.stop_kernel()
         self.page.context.close()
 
 
@@ -156,21 +178,7 @@ def open_notebook(browser: Browser, server: Server, path: str, **context: Any) -
     notebook = Notebook(page, server, path)
     page.on("pageerror", lambda error: notebook.faults.append(f"page error: {error}"))
     page.on("console", lambda message: _on_console(notebook, message))
-    page.goto(f"{server.url}/lab/tree/{path}?reset")
-    page.wait_for_function(
-        "() => jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
-        timeout=60_000,
-    )
-    # What a handler of a message raises in the kernel is printed to no cell; here is where it can be heard.
-    page.evaluate(
-        """() => {
-          window.gradlabFaults = [];
-          jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect((_, {header, content}) => {
-            const text = content.traceback?.join('\\n') ?? content.text ?? '';
-            if (header.msg_type === 'error' || text.includes('Traceback')) window.gradlabFaults.push(text);
-          });
-        }"""
-    )
+    notebook.open()
     return notebook
 
 
@@ -180,6 +188,3 @@ def _on_console(notebook: Notebook, message: ConsoleMessage) -> None:
         return
     if message.location.get("url", "").startswith("blob:") or "[gradlab]" in message.text:
         notebook.faults.append(f"console: {message.text}")
-
-
-__all__ = ["Error", "Notebook", "Server", "chromium", "chromium_path", "jupyterlab", "open_notebook", "write_notebook"]

@@ -69,15 +69,16 @@ function fill(element, attributes, children) {
  * @param {{label: string, stops: readonly T[], value: T, text?: (value: T) => string}} options
  */
 export function slider({ label, stops, value, text = String }) {
-  const output = html("output");
+  // Not an <output>: that is a live region, and would read every value a second time.
+  const shown = html("span", { class: "gl-value", "aria-hidden": true });
   /** @type {HTMLInputElement} */
   const input = html("input", { type: "range", min: 0, max: stops.length - 1, step: 1, "aria-label": label });
   const show = () => {
-    output.textContent = text(stops[input.valueAsNumber]);
-    input.setAttribute("aria-valuetext", output.textContent ?? "");
+    shown.textContent = text(stops[input.valueAsNumber]);
+    input.setAttribute("aria-valuetext", shown.textContent);
   };
   const control = {
-    element: html("label", { class: "gl-slider" }, html("span", {}, label), output, input),
+    element: html("label", { class: "gl-slider" }, html("span", {}, label), shown, input),
     input,
     get value() {
       return stops[input.valueAsNumber];

@@ -113,7 +113,7 @@ class OptimizerRace(Widget):
         floor = surface.floor
         if floor is None:
             floor = contours(setting.surface, setting.condition, setting.seed).lowest
-        runs = (result.paths[lane, rate], result.library[lane, rate], result.spread[lane, rate])
+        runs = (result.paths[lane, rate], result.library[lane, rate], result.apart[lane, rate])
         verdict = judge(*runs, surface, floor)
         return asdict(verdict) | {"problem": None, "waiting": False, "badges": verdict.badges}
 

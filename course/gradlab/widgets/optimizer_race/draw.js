@@ -16,11 +16,16 @@ import { line, logTicks, lossScales, number, onCurve, onSurface, planeScales, ti
 
 // As high as the surface, so that the two stand side by side on one base line.
 const CURVES = { width: 400, height: 360, left: 44, right: 388, top: 12, bottom: 336 };
-let clips = 0;
 
-/** @param {any} frame @param {string} id @param {number} margin left and right */
-function clip({ left, top, right, bottom }, id, margin) {
-  return svg("clipPath", { id }, svg("rect", { x: left - margin, y: top, width: right - left + 2 * margin, height: bottom - top }));
+/**
+ * A drawing in the drawing, which cuts off what leaves the frame.
+ * @param {import("./geometry.js").Frame} frame
+ * @param {number} margin left and right, for markers on the edge
+ * @param {...Node} children
+ */
+function inset({ left, top, right, bottom }, margin, ...children) {
+  const [x, width, height] = [left - margin, right - left + 2 * margin, bottom - top];
+  return svg("svg", { x, y: top, width, height, viewBox: `${x} ${top} ${width} ${height}` }, ...children);
 }
 
 /**
@@ -70,7 +75,6 @@ function mark(groups, { shown, focus }) {
 /** The surface with its contours, the paths and the start. @param {any} config */
 export function surfacePlot(config) {
   const { frame, markers } = config;
-  const id = `gl-race-${clips++}`;
   const groups = config.lanes.map((/** @type {Lane} */ lane) => laneGroup(lane, markers));
   const ground = svg("g", { "aria-hidden": true });
   const axes = svg("g", { class: "gl-axes", "aria-hidden": true });
@@ -80,7 +84,7 @@ export function surfacePlot(config) {
   const lanes = svg("g", { "aria-hidden": true }, ...groups.map((/** @type {any} */ g) => g.group));
   const element = svg("svg", { viewBox: `0 0 ${frame.width} ${frame.height}`, class: "gl-surface", role: "group",
     "aria-label": "Surface with the path of each optimizer" },
-    clip(frame, id, 0), svg("g", { "clip-path": `url(#${id})` }, ground, lanes), axes, handle);
+    inset(frame, 0, ground, lanes), axes, handle);
   let scales = planeScales(frame, [0, 1, 0, 1]);
   return {
     element,
@@ -130,13 +134,12 @@ function planeAxes(frame, [left, right, bottom, top], scales) {
 /** The loss of every lane at each step. @param {any} config */
 export function lossPlot(config) {
   const { steps } = config;
-  const id = `gl-race-${clips++}`;
   const groups = config.lanes.map((/** @type {Lane} */ lane) => laneGroup(lane, config.markers));
   const axes = svg("g", { class: "gl-axes" });
   const rule = svg("line", { class: "gl-now", y1: CURVES.top, y2: CURVES.bottom });
   const element = svg("svg", { viewBox: `0 0 ${CURVES.width} ${CURVES.height}`, class: "gl-curves", role: "img",
     "aria-label": "Loss of each optimizer at each step; the table below holds the numbers" },
-    clip(CURVES, id, 6), axes, rule, svg("g", { "clip-path": `url(#${id})` }, ...groups.map((/** @type {any} */ g) => g.group)));
+    axes, rule, inset(CURVES, 6, ...groups.map((/** @type {any} */ g) => g.group)));
   let scales = lossScales(CURVES, steps, { floor: 0, low: 1, high: 10 });
   return {
     element,
@@ -236,6 +239,7 @@ function badges({ problem, waiting, badges: words }, eager) {
   if (problem) return [html("span", { class: waiting ? "gl-badge gl-quiet" : "gl-badge gl-bad" }, problem)];
   const kinds = words.map((word) => html("span", { class: word === "oscillates" ? "gl-badge" : "gl-badge gl-bad" }, word));
   if (!words.some((word) => word.startsWith("departs"))) kinds.unshift(html("span", { class: "gl-badge gl-quiet" }, "follows the library"));
-  if (eager) kinds.push(html("span", { class: "gl-badge gl-quiet", title: eager }, "runs step by step: JAX could not trace it"));
+  const why = eager?.split(":")[0];
+  if (eager) kinds.push(html("span", { class: "gl-badge gl-quiet", title: eager }, `runs step by step: JAX could not trace it (${why})`));
   return kinds;
 }

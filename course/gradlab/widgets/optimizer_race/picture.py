@@ -33,10 +33,14 @@ def to_pixels(points: Float[np.ndarray, "n 2"], window: tuple[float, ...]) -> Fl
 
 
 def trace(pixels: Float[np.ndarray, "n 2"]) -> str:
-    """An SVG path through the points, up to the first that is not finite or lies far outside any picture."""
+    """An SVG path through the points."""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in pixels) if len(pixels) else ""
+
+
+def near(pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "m 2"]:
+    """The points up to the first that is not finite or lies far outside any picture."""
     far = ~(np.abs(pixels) < FAR).all(axis=1)
-    end = int(np.argmax(far)) if far.any() else len(pixels)
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in pixels[:end]) if end else ""
+    return pixels[: np.argmax(far)] if far.any() else pixels
 
 
 def regions(contours: Contours, surface: Surface) -> list[str]:
@@ -51,20 +55,26 @@ def still(
     left, top = FRAME["left"], FRAME["top"]
     box = f'x="{left}" y="{top}" width="{FRAME["right"] - left}" height="{FRAME["bottom"] - top}"'
     ground = "".join(f'<path class="gl-region" d="{d}"/>' for d in reversed(regions(contours, surface)))
-    lines = "".join(
-        f'<g class="gl-series-{lane.series}"><title>{escape(lane.name)}</title>'
-        f'<path class="gl-path" d="{trace(to_pixels(path[:, :2], surface.window))}"/></g>'
-        for lane, path in zip(lanes, paths, strict=True)
-    )
+    lines = ""
+    for lane, path in zip(lanes, paths, strict=True):
+        pixels = near(to_pixels(path[:, :2], surface.window))
+        end = marker(lane.series, *pixels[-1]) if len(pixels) else ""
+        line = f'<path class="gl-path" d="{trace(pixels)}"/>{end}'
+        lines += f'<g class="gl-series-{lane.series}"><title>{escape(lane.name)}</title>{line}</g>'
+    # The inner svg cuts off what leaves the frame.
+    view = f'viewBox="{left} {top} {FRAME["right"] - left} {FRAME["bottom"] - top}"'
     return (
         f'<svg viewBox="0 0 {FRAME["width"]} {FRAME["height"]}" role="img" aria-label="{escape(label)}">'
-        f'<clipPath id="gl-still"><rect {box}/></clipPath><g clip-path="url(#gl-still)">{ground}{lines}</g>'
-        f'<rect class="gl-frame" {box}/></svg>'
+        f'<svg {box} {view}>{ground}{lines}</svg><rect class="gl-frame" {box}/></svg>'
     )
+
+
+def marker(series: int, x: float, y: float) -> str:
+    """The marker of a lane at a point."""
+    return f'<path class="gl-marker" d="{MARKERS[series]}" transform="translate({x:.1f} {y:.1f})"/>'
 
 
 def swatch(series: int) -> str:
     """The line and marker of a lane, for a table."""
-    marker = f'<path class="gl-marker" d="{MARKERS[series]}" transform="translate(17 7)"/>'
-    line = f'<path class="gl-path" d="M1 7H33"/>{marker}'
+    line = f'<path class="gl-path" d="M1 7H33"/>{marker(series, 17, 7)}'
     return f'<svg class="gl-swatch gl-series-{series}" viewBox="0 0 34 14" aria-hidden="true">{line}</svg>'

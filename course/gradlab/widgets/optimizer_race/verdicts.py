@@ -9,9 +9,9 @@ from gradlab.widgets.optimizer_race.surfaces import Surface
 
 SWING = 0.02  # of the window's width: a turn smaller than this is not seen as an oscillation
 SWINGS = 6
-DEPARTURE = 1e-3  # of the window's width, or of the distance from the origin once a run has left it
-# How many times what the library itself makes of a shift of the start is still put down to rounding.
-ROUNDING = 30.0
+# From the same parameters and gradients, a step may lead elsewhere than the library's by this part of the library's
+SAME = 1e-3  # last two steps (momentum may all but cancel in one of them),
+ROUNDING = 1e-6  # and of the parameters: some ten units in their last place.
 ARRIVAL = 0.01  # of the height above the floor at the start
 
 
@@ -40,7 +40,7 @@ class Verdict:
 def judge(
     path: Float[np.ndarray, "n 3"],
     library: Float[np.ndarray, "n 3"],
-    spread: Float[np.ndarray, " n"],
+    apart: Float[np.ndarray, " n"],
     surface: Surface,
     floor: float,
 ) -> Verdict:
@@ -49,7 +49,7 @@ def judge(
     Args:
         path: x, y and loss at each step.
         library: the same of the library.
-        spread: how far rounding may have led the library, at each step.
+        apart: how far the step before led from the library's, at each step.
         surface: where both ran.
         floor: the least loss of the surface.
     """
@@ -57,7 +57,7 @@ def judge(
         return Verdict(
             diverged=_diverged(path, surface),
             oscillates=_oscillates(path[:, :2], surface),
-            departs=_first(_apart(path[:, :2], library[:, :2], spread, surface)),
+            departs=_first(_departed(library[:, :2], apart)),
             arrives=_first(path[:, 2] - floor <= ARRIVAL * (path[0, 2] - floor)),
         )
 
@@ -92,16 +92,11 @@ def _oscillates(points: Float[np.ndarray, "n 2"], surface: Surface) -> bool:
     return False
 
 
-def _apart(
-    points: Float[np.ndarray, "n 2"],
-    library: Float[np.ndarray, "n 2"],
-    spread: Float[np.ndarray, " n"],
-    surface: Surface,
-) -> Bool[np.ndarray, " m"]:
-    """At which steps the path is not where the library's is, beyond what rounding explains."""
+def _departed(library: Float[np.ndarray, "n 2"], apart: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " m"]:
+    """Which steps lead elsewhere than the library's, beyond what rounding explains."""
     # Past the library's own overflow there is nothing to compare with.
-    end = _first(~(np.isfinite(library).all(axis=1) & np.isfinite(spread)))
-    points, library, spread = points[:end], library[:end], spread[:end]
-    reach = np.maximum(_width(surface), np.linalg.norm(library, axis=1))
-    allowed = DEPARTURE * reach + ROUNDING * np.maximum.accumulate(spread)
-    return ~(np.linalg.norm(points - library, axis=1) <= allowed)
+    end = _first(~np.isfinite(library).all(axis=1))
+    library, apart = library[:end], apart[:end]
+    moved = np.linalg.norm(np.diff(library, axis=0, prepend=library[:1]), axis=1)
+    moved = np.maximum(moved, np.roll(moved, 1))
+    return ~(apart <= SAME * moved + ROUNDING * np.linalg.norm(library, axis=1))

@@ -1,0 +1,51 @@
+"""What a browser test of a widget asks: did anything go wrong, is it accessible, how does it look."""
+
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+
+from gradlab_grading.browser import Notebook, open_notebook, write_notebook
+
+SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+
+
+def run_notebook(browser, server, name, *cells, **context):
+    """Write, open and run a notebook of these cells; fail if a cell does."""
+    write_notebook(server.root / name, *cells)
+    notebook = open_notebook(browser, server, name, **context)
+    notebook.run()
+    failed = [output["evalue"] for output in notebook.outputs() if output["output_type"] == "error"]
+    assert not failed, failed
+    return notebook
+
+
+def assert_healthy(notebook: Notebook):
+    """Nothing raised: not the page, not our view, not a callback in the kernel; closes the notebook."""
+    notebook.close()
+    assert not notebook.faults, "\n".join(notebook.faults)
+    # Only what names us: the server has tracebacks of its own when a page goes away.
+    log = notebook.server.log.read_text()
+    assert "gradlab/widgets" not in log, log
+
+
+def assert_accessible(notebook: Notebook):
+    """No violation that axe knows, inside the widget."""
+    results = Axe().run(notebook.page, context={"include": [[".gl-view"]]})
+    assert results.violations_count == 0, results.generate_report()
+
+
+def shoot(notebook: Notebook, name: str) -> bytes:
+    """A picture of the widget, kept under build/screenshots for a person to look at."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    return notebook.widget().screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+
+def drag(page, source, dx, dy):
+    """Drag the middle of an element by so many pixels, in a few moves."""
+    box = source.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for part in (0.25, 0.5, 0.75, 1.0):
+        page.mouse.move(x + part * dx, y + part * dy)
+    page.mouse.up()
