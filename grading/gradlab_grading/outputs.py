@@ -7,8 +7,12 @@ notebook is valid nbformat and bounded in size whatever was sent.
 import json
 from typing import Any
 
+from gradlab_grading.harmless import harmless
+
 Output = dict[str, Any]
 _NAME_LENGTH = 200
+# Types that a browser runs.
+_ACTIVE = ("application/javascript", "text/javascript", "application/x-javascript")
 
 
 def error(name: str, message: str, traceback: list[str] | None = None) -> Output:
@@ -104,8 +108,10 @@ def _bundle(data: Any) -> dict[str, Any]:
     for key, value in data.items() if isinstance(data, dict) else ():
         if not isinstance(key, str) or len(key) > _NAME_LENGTH:
             continue
+        if key in _ACTIVE:
+            continue
         if isinstance(value, str):
-            bundle[key] = _text(value)
+            bundle[key] = harmless(_text(value)) if key in ("text/html", "text/markdown") else _text(value)
         elif key.endswith("json"):
             bundle[key] = _plain(value)
     return bundle

@@ -1,0 +1,16 @@
+"""A script for the instructor's browser.
+
+Attempts: display HTML and JavaScript that would change grades from formgrader's page.
+Must: keep the marks, and no script in the graded notebook's outputs.
+"""
+
+DOUBLE = """
+from IPython.display import HTML, Javascript, display
+
+display(HTML("<b>bold</b><script>ESCAPED()</script><img src=x onerror='ESCAPED()'>"))
+display(Javascript("ESCAPED()"))
+
+def double(array):
+    return 2 * array
+"""
+EARN = {"mean": 2, "double": 3}
