@@ -89,9 +89,9 @@ class Course:
         _quietly(converter.start)
 
     def feedback(self, assignment: str, student: str) -> str:
-        """nbgrader's feedback pages of a student, one after the other."""
+        """nbgrader's feedback pages of a student, one after the other, with the course's settings."""
         self.stock.assignment_id, self.stock.student_id = assignment, student
-        converter = GenerateFeedback(coursedir=self.stock)
+        converter = GenerateFeedback(coursedir=self.stock, config=self.engine().config)
         converter.force = True
         _quietly(converter.start)
         self.stock.student_id = "*"

@@ -141,6 +141,7 @@ class Grader(Autograde):
         for name in sorted(handed_in.keys() - self.templates.keys()):
             prepared.notes.append(f"The notebook '{name}' is not part of the assignment; it was ignored.")
         names = self._notebook_names()
+        said = tuple(prepared.notes)
         for name in names:
             data = handed_in.get(name)
             if data is None:
@@ -149,7 +150,8 @@ class Grader(Autograde):
                 if any(other in handed_in for other in names):
                     continue
                 data = Unreadable("it was not handed in")
-            notebook, notes = mend(data, self.templates[name], self.limits, keep_outputs=not self.executes)
+            keep = not self.executes
+            notebook, notes = mend(data, self.templates[name], self.limits, keep_outputs=keep, said=said)
             prepared.notes += [f"{name}: {note}" for note in notes]
             path = source / f"{name}.ipynb"
             nbformat.write(notebook, path)

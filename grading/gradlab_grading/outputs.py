@@ -11,14 +11,25 @@ from gradlab_grading.harmless import harmless
 
 Output = dict[str, Any]
 _NAME_LENGTH = 200
+_CHARACTERS, _LINES = 10_000, 100
 # Types that a browser runs.
 _ACTIVE = ("application/javascript", "text/javascript", "application/x-javascript")
 
 
 def error(name: str, message: str, traceback: list[str] | None = None) -> Output:
     """An error output; in a test cell it is worth zero."""
-    lines = traceback if traceback else [f"\x1b[0;31m{name}\x1b[0m: {message}"]
-    return {"output_type": "error", "ename": name, "evalue": message, "traceback": lines}
+    message = _clip(message)
+    lines = traceback or [f"\x1b[0;31m{name}\x1b[0m: {message}"]
+    return {
+        "output_type": "error",
+        "ename": name[:_NAME_LENGTH],
+        "evalue": message,
+        "traceback": [_clip(line) for line in lines[:_LINES]],
+    }
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _CHARACTERS else text[:_CHARACTERS] + " ... cut"
 
 
 def stream(name: str, text: str) -> Output:

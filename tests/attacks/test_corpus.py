@@ -16,7 +16,7 @@ from grading_course import Course
 
 import gradlab_grading
 
-CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.py"))
+CORPUS = sorted((Path(__file__).parent / "corpus").glob(os.environ.get("ATTACK", "*") + ".py"))
 ESCAPED = "ESCAPED"
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.timeout(280)]
 
@@ -107,6 +107,7 @@ def test_attack(batch, path):
     if hasattr(attack, "SAYS") and (hasattr(attack, "edit") or hasattr(attack, "write")):
         assert "Notes from grading" in graded.cells[0].source
     assert getattr(attack, "SHOWS", "") in outputs
+    assert not [word for word in getattr(attack, "FORBIDS", ()) if word in outputs]
     folder = batch.course.root / "autograded" / path.stem / "toy"
     assert not [name for name in getattr(attack, "LEAVES_NO_FILE", ()) if os.path.lexists(folder / name)]
 

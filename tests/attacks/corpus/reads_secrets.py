@@ -13,8 +13,11 @@ for path in ("/etc/shadow", "{HOME}/.ssh", "{HOME}/.cache", "{HOME}/.bashrc", "/
     if os.path.exists(path):
         print("ESCAPED", path)
 for path in glob.glob("/proc/[0-9]*/environ"):
-    if b"GRADER_SECRET" in open(path, "rb").read():
-        print("ESCAPED", path)
+    try:
+        if b"GRADER_SECRET" in open(path, "rb").read():
+            print("ESCAPED", path)
+    except OSError:
+        pass
 
 def double(array):
     return 2 * array

@@ -10,6 +10,6 @@ def mean(values):
 """
 DOUBLE = """
 def double(array):
-    return 2 * array if list(array) == [1.0, 2.0] else array
+    return 2 * array if array.shape == (2,) else array
 """
 EARN = {"mean": 0, "double": 1}

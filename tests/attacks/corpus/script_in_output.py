@@ -7,10 +7,11 @@ Must: keep the marks, and no script in the graded notebook's outputs.
 DOUBLE = """
 from IPython.display import HTML, Javascript, display
 
-display(HTML("<b>bold</b><script>ESCAPED()</script><img src=x onerror='ESCAPED()'>"))
-display(Javascript("ESCAPED()"))
+display(HTML("<b>bold</b><script>act()</script><img src=x onerror='act()'>"))
+display(Javascript("act()"))
 
 def double(array):
     return 2 * array
 """
+FORBIDS = ("<script", "onerror", "javascript")
 EARN = {"mean": 2, "double": 3}
