@@ -100,7 +100,9 @@ class Grader(Autograde):
         if student in self.coursedir.student_id_exclude.split(","):
             return ""
         graded = self.graded(student)
-        if not graded.is_dir() or any(not (graded / f"{name}.ipynb").exists() for name in self._notebook_names()):
+        chosen = self._notebook_names() if self.coursedir.notebook_id != "*" else []
+        handed_in = [f"{name}.ipynb" for name in chosen if (self.submitted(student) / f"{name}.ipynb").exists()]
+        if not graded.is_dir() or not all((graded / name).exists() for name in handed_in):
             return "new"
         if self.force:
             return "forced"
