@@ -123,7 +123,8 @@ class Desk:
         except StudentError as problem:
             outputs.append(error(problem.kind, problem.message, [problem.where, str(problem)]))
         except AssertionError as problem:
-            outputs.append(error("AssertionError", str(problem)))
+            message = "a hidden test failed" if _in_hidden_test(problem, source) else str(problem)
+            outputs.append(error("AssertionError", message))
         except NameError as problem:
             outputs.append(error("NameError", str(problem)))
         except plain.NotPlain as problem:
@@ -167,6 +168,17 @@ class Desk:
             "data": data,
             "metadata": metadata,
         }
+
+
+def _in_hidden_test(problem: Exception, source: str) -> bool:
+    """Whether an exception left the cell in a region that the student's copy does not have."""
+    places = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == "<check>"]
+    hidden_lines, inside = set(), False
+    for number, line in enumerate(source.splitlines(), 1):
+        inside = (inside or "BEGIN HIDDEN TESTS" in line) and "END HIDDEN TESTS" not in line
+        if inside:
+            hidden_lines.add(number)
+    return any(place in hidden_lines for place in places)
 
 
 def _plain_python(source: str) -> str:

@@ -100,7 +100,9 @@ class Grader(Autograde):
         if student in self.coursedir.student_id_exclude.split(","):
             return ""
         graded = self.graded(student)
-        if not graded.is_dir() or any(not (graded / f"{name}.ipynb").exists() for name in self._notebook_names()):
+        chosen = self._notebook_names() if self.coursedir.notebook_id != "*" else []
+        handed_in = [f"{name}.ipynb" for name in chosen if (self.submitted(student) / f"{name}.ipynb").exists()]
+        if not graded.is_dir() or not all((graded / name).exists() for name in handed_in):
             return "new"
         if self.force:
             return "forced"
@@ -141,6 +143,7 @@ class Grader(Autograde):
         for name in sorted(handed_in.keys() - self.templates.keys()):
             prepared.notes.append(f"The notebook '{name}' is not part of the assignment; it was ignored.")
         names = self._notebook_names()
+        said = tuple(prepared.notes)
         for name in names:
             data = handed_in.get(name)
             if data is None:
@@ -149,7 +152,8 @@ class Grader(Autograde):
                 if any(other in handed_in for other in names):
                     continue
                 data = Unreadable("it was not handed in")
-            notebook, notes = mend(data, self.templates[name], self.limits, keep_outputs=not self.executes)
+            keep = not self.executes
+            notebook, notes = mend(data, self.templates[name], self.limits, keep_outputs=keep, said=said)
             prepared.notes += [f"{name}: {note}" for note in notes]
             path = source / f"{name}.ipynb"
             nbformat.write(notebook, path)

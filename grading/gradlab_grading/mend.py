@@ -7,6 +7,7 @@ sees in the report and the student in the feedback.
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import nbformat
@@ -27,7 +28,12 @@ class Unreadable(Exception):
 
 
 def mend(
-    data: bytes | Unreadable, template: Template, limits: Limits, *, keep_outputs: bool = False
+    data: bytes | Unreadable,
+    template: Template,
+    limits: Limits,
+    *,
+    keep_outputs: bool = False,
+    said: Sequence[str] = (),
 ) -> tuple[NotebookNode, list[str]]:
     """Make a submission gradable.
 
@@ -36,6 +42,7 @@ def mend(
         template: the tracked cells of the released notebook.
         limits: `cells` and `submission_bytes` are used.
         keep_outputs: keep the outputs that the student saved (`--no-execute`).
+        said: notes on the submission as a whole, for the first cell.
 
     Returns:
         A valid notebook that holds every graded, locked and task cell of the
@@ -59,8 +66,8 @@ def mend(
     notebook.cells = _cells(raw["cells"], template, limits, notes, keep_outputs)
     _restore(notebook, template, notes)
     _set_ids(notebook)
-    if notes:
-        _tell(notebook, notes)
+    if said or notes:
+        _tell(notebook, [*said, *notes])
     return notebook, notes
 
 

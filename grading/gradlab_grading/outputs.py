@@ -7,14 +7,29 @@ notebook is valid nbformat and bounded in size whatever was sent.
 import json
 from typing import Any
 
+from gradlab_grading.harmless import harmless
+
 Output = dict[str, Any]
 _NAME_LENGTH = 200
+_CHARACTERS, _LINES = 10_000, 100
+# Types that a browser runs.
+_ACTIVE = ("application/javascript", "text/javascript", "application/x-javascript")
 
 
 def error(name: str, message: str, traceback: list[str] | None = None) -> Output:
     """An error output; in a test cell it is worth zero."""
-    lines = traceback if traceback else [f"\x1b[0;31m{name}\x1b[0m: {message}"]
-    return {"output_type": "error", "ename": name, "evalue": message, "traceback": lines}
+    message = _clip(message)
+    lines = traceback or [f"\x1b[0;31m{name}\x1b[0m: {message}"]
+    return {
+        "output_type": "error",
+        "ename": name[:_NAME_LENGTH],
+        "evalue": message,
+        "traceback": [_clip(line) for line in lines[:_LINES]],
+    }
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _CHARACTERS else text[:_CHARACTERS] + " ... cut"
 
 
 def stream(name: str, text: str) -> Output:
@@ -104,8 +119,10 @@ def _bundle(data: Any) -> dict[str, Any]:
     for key, value in data.items() if isinstance(data, dict) else ():
         if not isinstance(key, str) or len(key) > _NAME_LENGTH:
             continue
+        if key in _ACTIVE:
+            continue
         if isinstance(value, str):
-            bundle[key] = _text(value)
+            bundle[key] = harmless(_text(value)) if key in ("text/html", "text/markdown") else _text(value)
         elif key.endswith("json"):
             bundle[key] = _plain(value)
     return bundle

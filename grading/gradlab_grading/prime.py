@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from gradlab_grading.job import Cell, Job
+from gradlab_grading.job import CHECKER, Cell, Job, Result
 from gradlab_grading.sandbox import SandboxSettings
 from gradlab_grading.sandboxed.namespaces import NOBODY
 
@@ -57,6 +57,8 @@ class Course:
     def imports(self) -> tuple[str, ...]:
         """Top-level imports in the reference's cells."""
         found: dict[str, None] = {}
+        if any(job.mode == CHECKER for job in self.reference):
+            found["gradlab.seam.store"] = None
         for job in self.reference:
             for cell in job.cells:
                 found |= dict.fromkeys(_imports(cell.source))
