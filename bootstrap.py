@@ -39,6 +39,9 @@ DISK_FULL = f"the disk is full: free {NEEDED_GB} GB where {ROOT} is, {AGAIN}"
 # distribution", so the network comes before it.
 PIP_FAILURES = {
     "No space left on device|Disk quota exceeded": DISK_FULL,
+    "Permission denied|Read-only file system": (
+        f"{ROOT} cannot be written: change its owner to yourself, or copy it to a folder of yours, {AGAIN}"
+    ),
     "DO NOT MATCH THE HASHES": (
         "a downloaded file does not have the hash that requirements.lock records, so it was not installed: "
         "a proxy may have changed it, or pip is set to use another index; mend that, " + AGAIN
@@ -50,9 +53,6 @@ PIP_FAILURES = {
     "No matching distribution found": (
         "the package index that pip uses has no build of a package in the lock for this machine: "
         "the course runs on Linux (x86-64, arm64) and on macOS (Apple silicon)"
-    ),
-    "Permission denied|Read-only file system": (
-        f"{ROOT} cannot be written: change its owner to yourself, or copy it to a folder of yours, {AGAIN}"
     ),
 }
 
@@ -297,10 +297,7 @@ def configure_lab(staff: bool) -> None:
 def main(command: str, port: str = "8888") -> None:
     """Run `setup`, `lab` or `staff`."""
     if not is_ready():
-        try:
-            make_environment()
-        except OSError as error:
-            raise SetupError(explain(str(error))) from error
+        make_environment()
         print("GradLab: ready.", flush=True)
     if command == "staff" and not (ROOT / "grading").exists():
         raise SetupError("this is a student's copy, without grading/: use `make lab`")
@@ -311,7 +308,9 @@ def main(command: str, port: str = "8888") -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except SetupError as error:
-        sys.exit(f"GradLab: {error}")
+    except SetupError as failure:
+        sys.exit(f"GradLab: {failure}")
+    except OSError as failure:
+        sys.exit(f"GradLab: {explain(str(failure))}")
     except KeyboardInterrupt:
         sys.exit("\nGradLab: interrupted; nothing is lost, run the same command again to finish")

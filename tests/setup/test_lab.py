@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEADLESS = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+# Nor what `make test` itself passes on to a make within.
+LEFT_OUT = ("DISPLAY", "WAYLAND_DISPLAY", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON")
+HEADLESS = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
 
 
 @pytest.fixture(scope="module")
