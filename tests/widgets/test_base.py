@@ -94,5 +94,5 @@ def test_a_page_made_of_the_notebook_shows_the_picture(echo, monkeypatch):
     cell = new_code_cell("echo", outputs=outputs)
     page, _ = HTMLExporter().from_notebook_node(new_notebook(cells=[cell]))
     body = page[page.index("<body") :]
-    assert '<svg role="img" aria-label="echo">' in body
+    assert '<svg aria-label="echo" role="img">' in body
     assert "widget-view" not in body
