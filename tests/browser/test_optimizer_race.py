@@ -95,6 +95,8 @@ def test_dragging_the_start_changes_the_picture(race):
     assert all(old != new for old, new in zip(before, after, strict=True))
     # Every run begins where the start was dropped.
     assert len({path.split("L")[0] for path in after}) == 1
+    # The pointer rests on the start, under which all lanes lie: none is singled out.
+    expect(race.widget().locator(".gl-dim")).to_have_count(0)
     assert shoot(race, "optimizer-race-dragged") != pixels
     expect(verdicts(race).first).to_have_text("follows the library")
 

@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from gradlab.widgets import base
 from gradlab.widgets.base import VIEW, Widget, bundle
 
 
@@ -19,7 +22,7 @@ class Echo(Widget):
         return {}[question["key"]]
 
     def picture(self):
-        return "<svg role='img' aria-label='echo'></svg>", "an echo"
+        return '<svg role="img" aria-label="echo"></svg>', "an echo"
 
 
 @pytest.fixture
@@ -81,3 +84,15 @@ def test_views_fetch_nothing_from_elsewhere():
     for text in (OptimizerRace._esm, OptimizerRace._css):
         assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
         assert "@import" not in text
+
+
+def test_a_page_made_of_the_notebook_shows_the_picture(echo, monkeypatch):
+    """As in nbgrader's feedback: nothing there runs the view."""
+    outputs = []
+    monkeypatch.setattr(base, "publish_display_data", lambda data: outputs.append(new_output("display_data", data)))
+    echo._ipython_display_()
+    cell = new_code_cell("echo", outputs=outputs)
+    page, _ = HTMLExporter().from_notebook_node(new_notebook(cells=[cell]))
+    body = page[page.index("<body") :]
+    assert '<svg aria-label="echo" role="img">' in body
+    assert "widget-view" not in body

@@ -91,7 +91,7 @@ def test_wrong_functions_say_so_in_their_lanes(wrong):
     answer, paths, ghosts = ask(wrong, bank=False)
     returned, traced, raised, shared, biased, unwritten, unknown = words(answer)
     assert returned.startswith("It returned a dict with the keys x, y, not the pair (params, state)")
-    assert traced == "oscillates"
+    assert traced == "follows the library, oscillates"
     assert raised.startswith("TypeError: unsupported operand")
     assert "(in raising: return params - learning_rate * gradients, velocity)" in raised
     assert "jax.tree.map" in raised
@@ -170,14 +170,16 @@ class TestVerdicts:
         assert self.verdict(self.path(2.0 * 0.5**self.STEP)).arrives == 7  # 1/128
 
     def test_a_damped_swing_oscillates_and_a_tremor_does_not(self):
-        assert self.verdict(self.path(2.0 * (-0.9) ** self.STEP)).badges == ["oscillates"]
-        assert self.verdict(self.path(2.0 * 0.9**self.STEP + 0.01 * (-1.0) ** self.STEP)).badges == []
+        assert self.verdict(self.path(2.0 * (-0.9) ** self.STEP)).badges == ["follows the library", "oscillates"]
+        assert self.verdict(self.path(2.0 * 0.9**self.STEP + 0.01 * (-1.0) ** self.STEP)).badges == [
+            "follows the library"
+        ]
 
     def test_growth_out_of_the_window_diverges_and_escape_downhill_does_not(self):
-        assert self.verdict(self.path(1.1**self.STEP)).badges == ["diverged"]
+        assert self.verdict(self.path(1.1**self.STEP)).badges == ["follows the library", "diverged"]
         downhill = self.path(1.1**self.STEP)
         downhill[:, 2] *= -1
-        assert self.verdict(downhill).badges == []
+        assert self.verdict(downhill).badges == ["follows the library"]
 
     def test_infinity_diverges(self):
         with np.errstate(over="ignore"):

@@ -98,6 +98,7 @@ class Widget(anywidget.AnyWidget):
         `picture.css` hides whichever of the two is not wanted.
         """
         data, _ = self._repr_mimebundle_()
-        view = {VIEW: data.pop(VIEW)}
+        # The empty page is for nbconvert, which warns of an output that it cannot show.
+        view = {VIEW: data.pop(VIEW), "text/html": ""}
         publish_display_data(data)
         publish_display_data(view)

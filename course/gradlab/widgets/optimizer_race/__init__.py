@@ -125,7 +125,7 @@ class OptimizerRace(Widget):
         rows, lines = [], []
         for i, (lane, path) in enumerate(zip(lanes, paths, strict=True)):
             finish = self._finish(result, setting, i, setting.rate)
-            words = finish["problem"] or ", ".join(finish["badges"]) or "follows the library"
+            words = finish["problem"] or ", ".join(finish["badges"])
             loss = f"{path[-1, 2]:.3g}" if np.isfinite(path[-1, 2]) else "none"
             lines.append(f"{lane.name}: loss {loss} after {STEPS} steps; {words}")
             name = f"{picture.swatch(lane.series)} {escape(lane.name)}"

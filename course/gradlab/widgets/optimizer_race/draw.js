@@ -17,6 +17,9 @@ import { line, logTicks, lossScales, number, onCurve, onSurface, planeScales, ti
 // As high as the surface, so that the two stand side by side on one base line.
 const CURVES = { width: 400, height: 360, left: 44, right: 388, top: 12, bottom: 336 };
 
+/** @type {Record<string, string>} */
+const KINDS = { follows: "gl-quiet", departs: "gl-bad", diverged: "gl-bad" };
+
 /**
  * A drawing in the drawing, which cuts off what leaves the frame.
  * @param {import("./geometry.js").Frame} frame
@@ -236,10 +239,9 @@ function laneRow(lane, markers) {
 
 /** @param {import("./geometry.js").Finish} finish @param {string | null} eager */
 function badges({ problem, waiting, badges: words }, eager) {
-  if (problem) return [html("span", { class: waiting ? "gl-badge gl-quiet" : "gl-badge gl-bad" }, problem)];
-  const kinds = words.map((word) => html("span", { class: word === "oscillates" ? "gl-badge" : "gl-badge gl-bad" }, word));
-  if (!words.some((word) => word.startsWith("departs"))) kinds.unshift(html("span", { class: "gl-badge gl-quiet" }, "follows the library"));
-  const why = eager?.split(":")[0];
-  if (eager) kinds.push(html("span", { class: "gl-badge gl-quiet", title: eager }, `runs step by step: JAX could not trace it (${why})`));
+  const badge = (/** @type {string} */ text, kind = "") => html("span", { class: `gl-badge ${kind}` }, text);
+  if (problem) return [badge(problem, waiting ? "gl-quiet" : "gl-bad")];
+  const kinds = words.map((word) => badge(word, KINDS[word.split(" ")[0]]));
+  if (eager) kinds.push(badge(`runs step by step: JAX could not trace it (${eager.split(":")[0]})`, "gl-quiet"));
   return kinds;
 }

@@ -26,10 +26,9 @@ class Verdict:
 
     @property
     def badges(self) -> list[str]:
-        """The verdict in words, the gravest first."""
-        words = []
-        if self.departs is not None:
-            words.append(f"departs from the library at step {self.departs}")
+        """The verdict in words."""
+        follows = self.departs is None
+        words = ["follows the library" if follows else f"departs from the library at step {self.departs}"]
         if self.diverged:
             words.append("diverged")
         elif self.oscillates:

@@ -281,6 +281,7 @@ class RaceView {
     // A finger that does not take the handle scrolls the page.
     if (event.button !== 0 || (event.pointerType === "touch" && !handle.contains(/** @type {Node} */ (event.target)))) return;
     event.preventDefault();
+    this.look(null, null);
     element.setPointerCapture(event.pointerId);
     handle.focus({ preventScroll: true });
     return this.pointAt(event);
@@ -288,10 +289,12 @@ class RaceView {
 
   /** @param {PointerEvent} event */
   pointAt(event) {
-    const { element, scales } = this.surface;
+    const { element, handle, scales } = this.surface;
     const [px, py] = pixel(event, element);
     if (element.hasPointerCapture(event.pointerId)) return this.moveStart(...scales.point(px, py));
-    const found = nearest(this.lanes, (lane) => this.shown[lane], onSurface(scales), px, py, REACH);
+    // Under the start lie all lanes at once: pointing there points at none.
+    const away = !handle.contains(/** @type {Node} */ (event.target));
+    const found = away ? nearest(this.lanes, (lane) => this.shown[lane], onSurface(scales), px, py, REACH) : null;
     this.look(found?.step ?? null, found?.lane ?? null);
   }
 
