@@ -11,7 +11,7 @@ from types import ModuleType
 
 import psutil
 import pytest
-from attacks.toy import CONFIG, write_source
+from toy_assignment import CONFIG, write_source
 from grading_course import Course
 
 import gradlab_grading

@@ -134,24 +134,28 @@ class Zygote:
                 os.write(writer, f"pid {first}\n".encode())
                 os._exit(0)
             os.setsid()
+            whole_proc = True
             if self.private:
                 namespaces.mount_private_folders(PRIVATE_FOLDERS, limits["disk_bytes"])
+                whole_proc = namespaces.mount_own_proc()
                 namespaces.set_dumpable(False)
             os.write(writer, b"ready\n")
             os.close(writer)
-            self._keep_house(limits, sockets)
+            self._keep_house(limits, sockets, whole_proc)
         except BaseException:
             os.write(writer, traceback.format_exc().encode())
         finally:
             os._exit(1)
 
-    def _keep_house(self, limits, sockets) -> None:
+    def _keep_house(self, limits, sockets, whole_proc: bool) -> None:
         """As the first process: start the kernel, bury what dies, end with it."""
         submission = os.fork()
         if submission == 0:
             try:
                 namespaces.set_dumpable(True)
                 if self.private:
+                    if not whole_proc:
+                        namespaces.assemble_proc()
                     namespaces.drop_capabilities()
                 namespaces.limit(limits, shared_user=not self.private)
                 kernel.serve(self.shell, sockets, limits)
