@@ -105,7 +105,7 @@ def _decode(data: bytes, notes: list[str]) -> str:
 def _convert_old(raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     try:
         converted = nbformat.convert(nbformat.from_dict(raw), 4)
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 nbformat raises many kinds for broken notebooks
         raise Unreadable(f"its format is old and cannot be converted ({problem})") from None
     notes.append("The notebook was in an old format and was converted.")
     return converted

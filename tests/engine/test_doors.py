@@ -5,14 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from grading_course import Course
 from nbgrader.apps import NbGraderAPI
-from toy_assignment import CONFIG, write_source
 
+from grading_course import Course
 from gradlab_grading.neutral_csv import neutral
+from system_packages import PACKAGES
+from toy_assignment import CONFIG, write_source
 
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.filterwarnings("ignore")]
 GRADE = [sys.executable, "-c", "import typer; from gradlab_grading.engine_cli import grade; typer.run(grade)"]
@@ -94,7 +96,10 @@ def test_missing_bubblewrap_names_the_command_that_installs_it(tmp_path):
     course = toy(tmp_path / "course")
     # A PATH with nothing on it: the interpreter is called by its own path.
     run = subprocess.run(
-        [*GRADE, "toy", "--course", str(course.root)], capture_output=True, text=True, env=os.environ | {"PATH": "/none"}
+        [*GRADE, "toy", "--course", str(course.root)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": "/none"},
     )
     assert run.returncode == 2
     assert "apt-get install bubblewrap" in run.stderr
@@ -149,19 +154,15 @@ def test_postgresql(tmp_path, postgresql):
 
 
 @pytest.fixture
-def postgresql(tmp_path_factory):
-    """A server of its own, in a temporary folder; gives its address."""
-    from system_packages import PACKAGES
-
-    folder = tmp_path_factory.mktemp("postgresql")
+def postgresql():
+    """A server of its own, in a temporary folder that its user may enter; gives its address."""
+    folder = Path(tempfile.mkdtemp(prefix="gradlab-"))
     candidates = [Path(shutil.which(p) or "/none") for p in PACKAGES["postgresql"].programs if "*" not in p]
     candidates += [f for p in PACKAGES["postgresql"].programs if "*" in p for f in Path("/").glob(p.lstrip("/"))]
-    binaries = next(path.parent for path in candidates if path.exists())
+    binaries = next(path.resolve().parent for path in candidates if path.exists())
     options = {}
     if os.getuid() == 0:  # the server refuses to run as root
         shutil.chown(folder, "postgres")
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
         options = {"user": "postgres", "group": "postgres", "extra_groups": []}
     data = folder / "data"
     quiet = {"check": True, "capture_output": True, "cwd": "/", **options}
@@ -173,6 +174,7 @@ def postgresql(tmp_path_factory):
         yield f"postgresql+psycopg2://grader@/gradebook?host={folder}"
     finally:
         subprocess.run([binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
+        shutil.rmtree(folder)
 
 
 def test_exported_names_are_no_formulas():

@@ -1,6 +1,5 @@
 """Stopped at any moment and started again: nothing finished is lost or repeated, and nothing is left behind."""
 
-import os
 import signal
 import subprocess
 import time
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from engine.test_doors import FULL, GRADE, toy
 
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.filterwarnings("ignore")]
@@ -23,7 +23,9 @@ STUDENTS = 3
 
 def finished(course) -> dict[str, int]:
     """Students whose graded folder is in place, with the time at which it came there."""
-    return {p.parents[1].name: p.stat().st_mtime_ns for p in (course.root / "autograded").glob("student*/toy/toy.ipynb")}
+    return {
+        p.parents[1].name: p.stat().st_mtime_ns for p in (course.root / "autograded").glob("student*/toy/toy.ipynb")
+    }
 
 
 def leftovers(before: set[int]) -> list[str]:
@@ -76,7 +78,7 @@ def test_two_runs_do_not_meet(tmp_path):
 def test_dask_with_a_worker_killed_half_way(tmp_path):
     """Scheduler and workers are processes that speak TCP; a lost worker costs a retry and no grade."""
     course = toy(tmp_path / "course", students=4, double=SLOW)
-    dask = [os.path.join(os.path.dirname(GRADE[0]), "dask")]
+    dask = [str(Path(GRADE[0]).with_name("dask"))]
     place = tmp_path / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True, "cwd": tmp_path}
     scheduler = subprocess.Popen(

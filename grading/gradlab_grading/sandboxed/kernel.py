@@ -17,6 +17,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
@@ -39,7 +41,7 @@ class Outlet(Session):
         self.sock, self.output_bytes, self.left = sock, output_bytes, output_bytes
         self.lock = threading.RLock()
 
-    def send(self, stream, msg_or_type, content=None, *args, **kwargs) -> None:
+    def send(self, stream: Any, msg_or_type: Any, content: Any = None, *args: Any, **kwargs: Any) -> None:
         """Send an IOPub message; the interface is jupyter_client's, most of it unused."""
         if isinstance(msg_or_type, str):
             kind = msg_or_type
@@ -94,7 +96,7 @@ class Stream:
                 self.flush()
         return len(text)
 
-    def writelines(self, lines) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write each of `lines`."""
         for line in lines:
             self.write(line)
@@ -182,7 +184,7 @@ def serve(shell: Shell, sockets: list[socket.socket], limits: dict[str, int]) ->
     sys.stdout, sys.stderr = Stream("stdout", outlet, 1), Stream("stderr", outlet, 2)
     builtins.input = _no_input
     _fresh_random_state()
-    os.makedirs(WORK_FOLDER, exist_ok=True)
+    Path(WORK_FOLDER).mkdir(exist_ok=True)
     os.chdir(WORK_FOLDER)
     os.environ["HOME"] = WORK_FOLDER
     sys.path.insert(0, "")
@@ -201,7 +203,7 @@ def _fresh_random_state() -> None:
 
 
 @contextlib.contextmanager
-def interruptible():
+def interruptible() -> Iterator[None]:
     """Let SIGINT raise KeyboardInterrupt inside the block, and do nothing outside it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -218,7 +220,14 @@ async def _body(reader: asyncio.StreamReader) -> bytes:
 class Kernel:
     """Reads commands in an event loop, so that a notebook's own tasks go on between cells."""
 
-    def __init__(self, shell, outlet, descriptors, commands, objects) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        outlet: Outlet,
+        descriptors: Descriptors,
+        commands: socket.socket,
+        objects: socket.socket,
+    ) -> None:
         self.shell, self.outlet, self.descriptors = shell, outlet, descriptors
         self.commands, self.objects = commands, objects
         self.store = None
@@ -259,16 +268,15 @@ class Kernel:
         try:
             with interruptible():
                 return self.store.perform(request)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 an interrupt too is an answer
             return plain.encode(("error", type(error).__name__, str(error), ""), self.store.refer)
 
     async def obey(self, message: dict[str, Any]) -> None:
         """Carry out one command of the engine."""
         if message["op"] == "file":
-            path = os.path.join(WORK_FOLDER, message["path"])
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(message["data"])
+            path = Path(WORK_FOLDER, message["path"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(message["data"])
         else:
             await self.run_cell(message["source"])
 
@@ -279,7 +287,7 @@ class Kernel:
         status = "error"
         try:
             status = await self._execute(source)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 nothing that a cell raises may end the kernel
             content = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
             self.outlet.emit("error", content)
         self.flush()
@@ -297,7 +305,7 @@ class Kernel:
         for stream in (sys.stdout, sys.stderr, self.descriptors):
             try:
                 stream.flush()
-            except Exception:
+            except Exception:  # noqa: BLE001 whatever a notebook has put in their place
                 continue
 
     async def _execute(self, source: str) -> str:
@@ -305,7 +313,7 @@ class Kernel:
         problem = None
         try:
             transformed = shell.transform_cell(source)
-        except Exception:
+        except Exception:  # noqa: BLE001 ipykernel does the same: the shell reports it
             transformed, problem = source, sys.exc_info()
         if shell.should_run_async(source, transformed_cell=transformed, preprocessing_exc_tuple=problem):
             result = None

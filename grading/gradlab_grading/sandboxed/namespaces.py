@@ -78,8 +78,7 @@ def enter_private_namespaces() -> None:
     set_dumpable(True)
     _check(_libc.unshare(_NEW_NAMESPACES), "unshare")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+        Path(f"/proc/self/{name}").write_text(text)
     _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "private mounts")
     _loopback_up()
 
@@ -127,8 +126,9 @@ def _bind(source: str, target: str | Path) -> None:
 
 
 def _loopback_up() -> None:
-    """A new network namespace has a loopback device that is down; labs that start
-    several processes of one program on one machine speak over it.
+    """Start the loopback device, which is down in a new network namespace.
+
+    Labs that start several processes of one program speak over it.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         request = struct.pack("16sh14x", b"lo", 0)
