@@ -109,6 +109,9 @@ class SafeCollect(ExchangeCollect):
     Set `c.ExchangeFactory.collect` to it.
     """
 
+    # nbgrader declares it in a way that type checkers cannot follow.
+    coursedir: Any
+
     def do_copy(self, src: str, dest: str, log: Any = None) -> None:
         """Copy the regular files of a submission."""
         if self.get_size(src) > 1000 * self.coursedir.max_dir_size:

@@ -150,6 +150,20 @@ class Engine(LoggingConfigurable):
         finally:
             worker.close()
 
+    def rehearse(self, assignment: str, seed: int = EVERYDAY_SEED) -> tuple[list[Job], SandboxSettings]:
+        """The jobs of all that is handed in, and what a worker would warm up; runs none of them."""
+        self.coursedir.assignment_id = assignment
+        with self._alone():
+            grader = self._grader(assignment)
+            try:
+                jobs = [job for name in self._students(assignment) for job in grader.prepare(name, seed).jobs]
+                worker = worker_here(self._course(grader, seed))
+                worker.start()
+                worker.close()
+            finally:
+                grader.wipe()
+        return jobs, worker.settings
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the course: two runs would empty each other's staging folder."""
@@ -289,7 +303,7 @@ class Engine(LoggingConfigurable):
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             submission = gradebook.find_submission(grader.assignment, prepared.student)
             outcome.score, outcome.max_score = submission.score, submission.max_score
-            outcome.needs_manual_grade = submission.needs_manual_grade
+            outcome.needs_manual_grade = bool(submission.needs_manual_grade)
         return outcome
 
     def _failure(self, student: str, error: Exception) -> Outcome:

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbconvert.preprocessors import ExecutePreprocessor
-from nbconvert.writers import FilesWriter
+from nbconvert.writers.files import FilesWriter
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
@@ -49,7 +50,8 @@ class Prepared:
 class Grader(Autograde):
     """Prepares and records submissions of one assignment, one at a time."""
 
-    _staged = True
+    # nbgrader declares it in a way that type checkers cannot follow.
+    coursedir: Any
 
     def setup(self, assignment: str, limits: Limits, mode: str) -> None:
         """Read the assignment from the gradebook and empty the staging folder.

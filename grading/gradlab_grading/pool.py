@@ -53,7 +53,7 @@ class DaskPool:
         from distributed import Client
 
         self.course = course
-        self.client = Client(address, set_as_default=False, timeout="30s")
+        self.client: Any = Client(address, set_as_default=False, timeout="30s")
 
     def start(self) -> None:
         """Check that somebody is there.

@@ -17,9 +17,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import StdinNotImplementedError
@@ -154,9 +154,12 @@ class Descriptors:
 class Shell(ZMQInteractiveShell):
     """ipykernel's shell; `exit()` in a notebook does not throw away the cells after it."""
 
-    def _tee(self, channel: str) -> contextlib.AbstractContextManager[None]:
+    outlet: Outlet
+
+    @contextlib.contextmanager
+    def _tee(self, channel: Literal["stdout", "stderr"]) -> Generator[None]:
         """IPython keeps all that is printed in its history as well, without a limit."""
-        return contextlib.nullcontext()
+        yield
 
     def ask_exit(self) -> None:
         print("exit() is ignored while a notebook is graded", file=sys.stderr)
@@ -168,17 +171,18 @@ def build_shell() -> Shell:
     config.HistoryManager.enabled = False
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     shell = Shell.instance(config=config, ipython_dir="/tmp/ipython")
-    outlet = Outlet()
-    for hook in (shell.displayhook, shell.display_pub):
-        hook.session, hook.pub_socket = outlet, object()
-    shell.displayhook.topic = b"execute_result"
+    shell.outlet = Outlet()
+    hooks: list[Any] = [shell.displayhook, shell.display_pub]
+    for hook in hooks:
+        hook.session, hook.pub_socket = shell.outlet, object()
+    hooks[0].topic = b"execute_result"
     return shell
 
 
 def serve(shell: Shell, sockets: list[socket.socket], limits: dict[str, int]) -> None:
     """Run the cells that arrive until the engine closes the socket."""
     commands, events, objects = sockets
-    outlet = shell.display_pub.session
+    outlet = shell.outlet
     outlet.attach(events, limits["output_bytes"])
     descriptors = Descriptors(outlet)
     sys.stdout, sys.stderr = Stream("stdout", outlet, 1), Stream("stderr", outlet, 2)
@@ -337,5 +341,6 @@ class Kernel:
         else:
             with interruptible():
                 result = shell.run_cell(source, store_history=True)
-        shell.payload_manager.clear_payload()
+        if shell.payload_manager is not None:
+            shell.payload_manager.clear_payload()
         return "ok" if result is not None and result.success else "error"
