@@ -119,8 +119,7 @@ class Course:
                     for grade in book.grades:
                         manual = (grade.manual_score, grade.extra_credit, grade.needs_manual_grade)
                         found.append((*head, book.name, grade.name, grade.auto_score, grade.score, *manual))
-                    for comment in book.comments:
-                        found.append((*head, book.name, comment.name, comment.auto_comment, comment.manual_comment))
+                    found += [(*head, book.name, c.name, c.auto_comment, c.manual_comment) for c in book.comments]
         return sorted(found, key=repr)
 
     def clone(self, root: Path) -> "Course":
@@ -136,9 +135,10 @@ class Course:
 
 
 def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A graded notebook without outputs."""
+    """A graded notebook without outputs, and without the times at which nbclient says they came."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = []
     return notebook

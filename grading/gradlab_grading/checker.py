@@ -6,7 +6,6 @@ reads was made by submitted code.
 """
 
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from gradlab_grading.outputs import Output, error
+from gradlab_grading.outputs import Output, Outputs, error
 from gradlab_grading.sandbox import SandboxError, SandboxSettings, confined, environment
 from gradlab_grading.sandboxed import wire
 from gradlab_grading.session import KernelDied, Session
@@ -52,9 +51,8 @@ class Checker:
         Raises:
             SandboxError: it does not start.
         """
-        if self._process is not None and self._process.poll() is None:
-            if _memory(self._process.pid) < RECYCLE_BYTES:
-                return
+        if self._process is not None and self._process.poll() is None and _memory(self._process.pid) < RECYCLE_BYTES:
+            return
         self.close()
         self._control, theirs = socket.socketpair()
         command = [sys.executable, "-m", "gradlab_grading.checking", str(theirs.fileno())]
@@ -106,7 +104,7 @@ class Checker:
         outputs = printed.items + answer["outputs"]
         return Verdict(outputs, time.monotonic() - started, answer["trouble"])
 
-    def _await(self, session: Session, printed, deadline: float) -> dict:
+    def _await(self, session: Session, printed: Outputs, deadline: float) -> dict:
         """Wait for the verdict; meanwhile take what the student's code prints."""
         sources = [self._control, session.fork.events]
         while (left := deadline - time.monotonic()) > 0:
@@ -138,10 +136,7 @@ class Checker:
         if self._process is None:
             return
         self._control.close()
-        try:
-            self._process.send_signal(signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        self._process.kill()
         self._process.wait()
         self._process = None
 

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from nbgrader.exchange.default.collect import ExchangeCollect
 from nbgrader.plugins import ExtractorPlugin
@@ -93,7 +94,7 @@ def _read(name: str, folder: int, max_bytes: int) -> bytes:
     except OSError as problem:
         is_link = stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode)
         raise Unreadable("it is a link" if is_link else f"it cannot be read ({problem.strerror})") from None
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode):
             raise Unreadable("it is not a regular file")
@@ -108,7 +109,10 @@ class SafeCollect(ExchangeCollect):
     Set `c.ExchangeFactory.collect` to it.
     """
 
-    def do_copy(self, src: str, dest: str, log=None) -> None:
+    # nbgrader declares it in a way that type checkers cannot follow.
+    coursedir: Any
+
+    def do_copy(self, src: str, dest: str, log: Any = None) -> None:
         """Copy the regular files of a submission."""
         if self.get_size(src) > 1000 * self.coursedir.max_dir_size:
             raise RuntimeError(f"{src} is larger than {self.coursedir.max_dir_size} kB")
@@ -125,8 +129,9 @@ class SafeCollect(ExchangeCollect):
 
 
 class SafeExtractor(ExtractorPlugin):
-    """`nbgrader zip_collect` that unpacks archives without leaving the folder, without
-    links and within a size. Set `c.ZipCollectApp.extractor_plugin` to it.
+    """`nbgrader zip_collect` that unpacks within its folder and a size, and no links.
+
+    Set `c.ZipCollectApp.extractor_plugin` to it.
     """
 
     def extract(self, archive_path: str, extracted_path: str) -> None:

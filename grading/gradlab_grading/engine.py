@@ -5,7 +5,6 @@ writer. Only as many submissions as keep the workers busy are in memory.
 """
 
 import fcntl
-import glob
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -17,6 +16,7 @@ from typing import Any
 
 import nbformat
 import psutil
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets import Bool, Dict, Enum, Instance, Integer, List, Unicode
@@ -140,7 +140,7 @@ class Engine(LoggingConfigurable):
             watcher.begin(len(chosen), self._size())
             return skipped + (self._run(grader, chosen, watcher, seed) if chosen else [])
 
-    def run_one(self, nb, assignment: str, student: str, name: str, folder: Path) -> Result:
+    def run_one(self, nb: NotebookNode, assignment: str, student: str, name: str, folder: Path) -> Result:
         """Run one sanitized notebook, for nbgrader's own doors."""
         grader = self._grader(assignment, wipe=False)
         job = grader.job(nb, student, name, folder, fresh_seed())
@@ -150,12 +150,26 @@ class Engine(LoggingConfigurable):
         finally:
             worker.close()
 
+    def rehearse(self, assignment: str, seed: int = EVERYDAY_SEED) -> tuple[list[Job], SandboxSettings]:
+        """The jobs of all that is handed in, and what a worker would warm up; runs none of them."""
+        self.coursedir.assignment_id = assignment
+        with self._alone():
+            grader = self._grader(assignment)
+            try:
+                jobs = [job for name in self._students(assignment) for job in grader.prepare(name, seed).jobs]
+                worker = worker_here(self._course(grader, seed))
+                worker.start()
+                worker.close()
+            finally:
+                grader.wipe()
+        return jobs, worker.settings
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the course: two runs would empty each other's staging folder."""
         folder = Path(self.coursedir.root, self.coursedir.autograded_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".lock", "w") as lock:
+        with (folder / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -182,7 +196,7 @@ class Engine(LoggingConfigurable):
         pattern = self.coursedir.format_path(step, self.coursedir.student_id, assignment)
         parts = Path(self.coursedir.format_path(step, "{student}", assignment)).parts
         place = parts.index("{student}")
-        return sorted(Path(path).parts[place] for path in glob.glob(pattern) if Path(path).is_dir())
+        return sorted(path.parts[place] for path in Path("/").glob(pattern.lstrip("/")) if path.is_dir())
 
     def _size(self) -> int:
         return self.workers or len(psutil.Process().cpu_affinity()) or 1
@@ -230,7 +244,9 @@ class Engine(LoggingConfigurable):
             grader.wipe()
         return outcomes
 
-    def _outcomes(self, grader, pool, students: list[str], seed: int) -> Iterator[Outcome]:
+    def _outcomes(
+        self, grader: Grader, pool: LocalPool | DaskPool, students: list[str], seed: int
+    ) -> Iterator[Outcome]:
         """Keep the workers busy, and record whatever is complete."""
         waiting = list(reversed(students))
         running: dict[Future, tuple[Prepared, str]] = {}
@@ -241,35 +257,42 @@ class Engine(LoggingConfigurable):
                 student = waiting.pop()
                 try:
                     prepared = grader.prepare(student, seed)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 one submission never stops the batch
                     yield self._failure(student, error)
                     continue
+                jobs = prepared.jobs if grader.executes else []
                 results[student] = {}
-                for job in prepared.jobs if grader.executes else ():
-                    running[pool.submit(job)] = (prepared, job.key[2])
-                if not prepared.jobs or not grader.executes:
-                    yield self._record(grader, prepared, {})
-            if not running:
-                continue
+                running |= {pool.submit(job): (prepared, job.key[2]) for job in jobs}
+                if not jobs:
+                    yield self._record(grader, prepared, results.pop(student))
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                prepared, notebook = running.pop(future)
-                try:
-                    results[prepared.student][notebook] = future.result()
-                except SandboxError:
-                    raise
-                except Exception as error:
-                    results.pop(prepared.student, None)
-                    yield self._failure(prepared.student, error)
-                    continue
-                if prepared.student in results and len(results[prepared.student]) == len(prepared.jobs):
-                    yield self._record(grader, prepared, results.pop(prepared.student))
+                yield from self._take_in(grader, future, *running.pop(future), results)
+
+    def _take_in(
+        self, grader: Grader, future: Future, prepared: Prepared, notebook: str, results: dict[str, dict[str, Result]]
+    ) -> Iterator[Outcome]:
+        """Take a finished job; record the submission if it was the last of its jobs."""
+        student = prepared.student
+        try:
+            result = future.result()
+        except SandboxError:
+            raise
+        except Exception as error:  # noqa: BLE001 one submission never stops the batch
+            if results.pop(student, None) is not None:
+                yield self._failure(student, error)
+            return
+        if student not in results:
+            return
+        results[student][notebook] = result
+        if len(results[student]) == len(prepared.jobs):
+            yield self._record(grader, prepared, results.pop(student))
 
     def _record(self, grader: Grader, prepared: Prepared, results: dict[str, Result]) -> Outcome:
         try:
             grader.record(prepared, results)
             outcome = self._outcome(grader, prepared, results)
             write_record(self.coursedir, grader, prepared, results, outcome.score)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 one submission never stops the batch
             return self._failure(prepared.student, error)
         return outcome
 
@@ -280,7 +303,7 @@ class Engine(LoggingConfigurable):
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             submission = gradebook.find_submission(grader.assignment, prepared.student)
             outcome.score, outcome.max_score = submission.score, submission.max_score
-            outcome.needs_manual_grade = submission.needs_manual_grade
+            outcome.needs_manual_grade = bool(submission.needs_manual_grade)
         return outcome
 
     def _failure(self, student: str, error: Exception) -> Outcome:

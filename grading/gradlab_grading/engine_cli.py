@@ -6,13 +6,16 @@ import signal
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from gradlab.cli import AsJson, fail
+
+if TYPE_CHECKING:
+    from gradlab_grading.engine import Engine
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +72,7 @@ def _chosen(student: str | None, notebook: str | None) -> dict[str, str]:
     return {key: value for key, value in (("student_id", student), ("notebook_id", notebook)) if value}
 
 
-def _engine(course: Path | None, argv: list[str]):
+def _engine(course: Path | None, argv: list[str]) -> "Engine":
     """The engine with the settings of the course, read as `nbgrader autograde` reads them."""
     # Imports of nbgrader cost a second, which `gradlab --help` need not wait for.
     from nbgrader.apps import AutogradeApp
@@ -88,7 +91,7 @@ def _engine(course: Path | None, argv: list[str]):
     return Engine(parent=app, coursedir=app.coursedir)
 
 
-def _assignments(engine, lab: str | None) -> list[str]:
+def _assignments(engine: "Engine", lab: str | None) -> list[str]:
     """The assignments meant by `lab` among those handed in."""
     coursedir = engine.coursedir
     pattern = coursedir.format_path(coursedir.submitted_directory, "*", "*")
@@ -108,7 +111,7 @@ def _names(assignment: str) -> set[str]:
     return {assignment, number, number.lstrip("0"), slug}
 
 
-def _grade(engine, assignment: str, console: Console, *, dry_run: bool, seed: int | None) -> list:
+def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool, seed: int | None) -> list:
     """Grade one assignment, with a display; an interruption keeps what is finished."""
     from nbgrader.api import MissingEntry
 

@@ -12,11 +12,14 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbconvert.preprocessors import ExecutePreprocessor
-from nbconvert.writers import FilesWriter
+from nbconvert.writers.files import FilesWriter
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import BaseConverter
@@ -47,7 +50,8 @@ class Prepared:
 class Grader(Autograde):
     """Prepares and records submissions of one assignment, one at a time."""
 
-    _staged = True
+    # nbgrader declares it in a way that type checkers cannot follow.
+    coursedir: Any
 
     def setup(self, assignment: str, limits: Limits, mode: str) -> None:
         """Read the assignment from the gradebook and empty the staging folder.
@@ -175,7 +179,7 @@ class Grader(Autograde):
         notebook = nbformat.read(folder / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
         return self.job(notebook, prepared.student, name, folder, seed)
 
-    def job(self, notebook, student: str, name: str, folder: Path, seed: int) -> Job:
+    def job(self, notebook: NotebookNode, student: str, name: str, folder: Path, seed: int) -> Job:
         """The job that runs a sanitized notebook, with the files in its folder."""
         cells = tuple(
             Cell(index, cell.source, autograded(cell))
@@ -212,15 +216,15 @@ class Grader(Autograde):
                 _keep_others(target, folder)
             if old.exists():
                 _remove(old)
-            os.replace(target, old)
-        os.replace(folder, target)
+            target.replace(old)
+        folder.replace(target)
         if old.exists():
             _remove(old)
 
     @contextlib.contextmanager
     def _in_course(self) -> Iterator[None]:
         """nbgrader's relative paths start at the course."""
-        before = os.getcwd()
+        before = Path.cwd()
         os.chdir(self.coursedir.root)
         try:
             yield
@@ -250,7 +254,7 @@ class Grader(Autograde):
                 self.exporter.register_preprocessor(self.replay, enabled=True)
 
 
-def _timestamp(folder: Path):
+def _timestamp(folder: Path) -> datetime | None:
     """When a submission was made, or None where nothing readable says so."""
     try:
         text = (folder / "timestamp.txt").read_text()

@@ -8,7 +8,7 @@ sees in the report and the student in the feedback.
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import nbformat
 from nbformat import NotebookNode
@@ -105,7 +105,7 @@ def _decode(data: bytes, notes: list[str]) -> str:
 def _convert_old(raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     try:
         converted = nbformat.convert(nbformat.from_dict(raw), 4)
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 nbformat raises many kinds for broken notebooks
         raise Unreadable(f"its format is old and cannot be converted ({problem})") from None
     notes.append("The notebook was in an old format and was converted.")
     return converted
@@ -177,7 +177,8 @@ def _rebuild(raw: dict[str, Any], source_cell: SourceCell | None, notes: list[st
         cell = nbformat.v4.new_raw_cell(source)
     cell.id = raw.get("id")
     _keep_attachments(raw, cell)
-    metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
+    found = raw.get("metadata")
+    metadata: dict[str, Any] = found if isinstance(found, dict) else {}
     for key in _KEPT_METADATA:
         if isinstance(metadata.get(key), bool):
             cell.metadata[key] = metadata[key]
@@ -207,7 +208,7 @@ def _metadata(claimed: dict[str, Any], cell: NotebookNode, source_cell: SourceCe
         del right["task"]
     if isinstance(claimed.get("cell_type"), str):
         right["cell_type"] = source_cell.kind
-    return nbformat.from_dict(right)
+    return NotebookNode(right)
 
 
 def _source(raw: dict[str, Any], notes: list[str]) -> str:
@@ -249,7 +250,7 @@ def _saved_outputs(outputs: Any) -> list[NotebookNode]:
                     for key, value in output["data"].items()
                 }
             kept.add(output.get("output_type"), joined)
-    return [nbformat.from_dict(item) for item in kept.items]
+    return [cast(NotebookNode, nbformat.from_dict(item)) for item in kept.items]
 
 
 def _restore(notebook: NotebookNode, template: Template, notes: list[str]) -> None:

@@ -6,6 +6,7 @@ its checker, which are processes of their own.
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from gradlab_grading.job import Cell, Job, Result
 from gradlab_grading.prime import Course
@@ -52,7 +53,7 @@ class DaskPool:
         from distributed import Client
 
         self.course = course
-        self.client = Client(address, set_as_default=False, timeout="30s")
+        self.client: Any = Client(address, set_as_default=False, timeout="30s")
 
     def start(self) -> None:
         """Check that somebody is there.
@@ -86,9 +87,9 @@ def run_here(course: Course, job: Job) -> Result:
     return worker_here(course).run(job)
 
 
-def _copy(remote, future: "Future[Result]") -> None:
+def _copy(remote: Any, future: "Future[Result]") -> None:
     """Hand a Dask future's end to a standard one."""
     try:
         future.set_result(remote.result())
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 the one who waits raises it
         future.set_exception(error)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,7 @@ from gradlab_grading.job import CHECKER, Cell, Job, Result
 from gradlab_grading.sandbox import SandboxSettings
 from gradlab_grading.sandboxed.namespaces import NOBODY
 
+RunReference = Callable[[SandboxSettings, Job], Result]
 _MARK = "primed.json"
 _CACHE_BYTES = 2 * 2**30
 # Printed by the reference's kernel after its last cell: what has been imported from files.
@@ -64,7 +66,7 @@ class Course:
                 found |= dict.fromkeys(_imports(cell.source))
         return tuple(found)
 
-    def warm(self, run_reference) -> SandboxSettings:
+    def warm(self, run_reference: RunReference) -> SandboxSettings:
         """The sandbox's settings with cache and modules, made now if this machine lacks them.
 
         Args:
@@ -77,7 +79,7 @@ class Course:
         programs = folder / "programs"
         folder.mkdir(parents=True, exist_ok=True)
         seeds = sorted({job.seed for job in self.reference})
-        with open(folder / "lock", "w") as lock:
+        with (folder / "lock").open("w") as lock:
             # Two graders on one machine prime one after the other.
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = json.loads((folder / _MARK).read_text()) if (folder / _MARK).exists() else {}
@@ -90,11 +92,11 @@ class Course:
                 known["modules"] = self._prime(writable, run_reference)
                 known["seeds"] = [*known.get("seeds", [])[-50:], seeds]
                 (folder / "part").write_text(json.dumps(known))
-                os.replace(folder / "part", folder / _MARK)
+                (folder / "part").replace(folder / _MARK)
         modules = tuple(dict.fromkeys((*settings.modules, *known["modules"])))
         return replace(settings, cache=programs, modules=modules)
 
-    def _prime(self, settings: SandboxSettings, run_reference) -> list[str]:
+    def _prime(self, settings: SandboxSettings, run_reference: RunReference) -> list[str]:
         learned: dict[str, None] = {}
         for job in self.reference:
             last = Cell(max((cell.index for cell in job.cells), default=0) + 1, _LIST_MODULES, False)

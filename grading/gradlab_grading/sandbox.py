@@ -5,6 +5,7 @@ libraries and the student's half of the course, and nothing else: no network, no
 home, no environment, no grading folder. `Sandbox.kernel` asks it for a kernel.
 """
 
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -80,54 +81,67 @@ def bubblewrap() -> str:
     return found
 
 
-def _view(settings: SandboxSettings, extra: list[Path]) -> list[str]:
-    """Arguments of bwrap: what can be seen, all of it read-only."""
-    arguments: list[str] = []
-    made: set[Path] = {Path("/")}
+class _View:
+    """Arguments of bwrap that say what can be seen."""
 
-    def show(source: str | Path, target: str | Path | None = None, mode: str = "--ro-bind") -> None:
+    def __init__(self) -> None:
+        self.arguments: list[str] = []
+        self._made = {Path("/")}
+
+    def show(self, source: str | Path, target: str | Path | None = None, mode: str = "--ro-bind") -> None:
+        """Show `source` at `target`, or at its own path."""
         # Folders that bwrap makes on the way to a target would be root's alone.
         for parent in reversed(Path(target or source).parents):
-            if parent not in made and not parent.is_relative_to("/usr"):
-                arguments.extend(["--perms", "0755", "--dir", str(parent)])
-                made.add(parent)
-        arguments.extend([mode, str(source), str(target or source)])
+            if parent not in self._made and not parent.is_relative_to("/usr"):
+                self.arguments += ["--perms", "0755", "--dir", str(parent)]
+                self._made.add(parent)
+        self.arguments += [mode, str(source), str(target or source)]
 
-    for name in _SYSTEM_FOLDERS:
-        path = Path(name)
-        if path.is_symlink():
-            arguments.extend(["--symlink", os.readlink(path), name])
-        elif path.is_dir():
-            show(path)
-    for name in _SYSTEM_FILES:
-        show(name, mode="--ro-bind-try")
+    def show_system(self) -> None:
+        """Show the system's libraries and programs, and the few settings that these read."""
+        for name in _SYSTEM_FOLDERS:
+            path = Path(name)
+            if path.is_symlink():
+                self.arguments += ["--symlink", str(path.readlink()), name]
+            elif path.is_dir():
+                self.show(path)
+        for name in _SYSTEM_FILES:
+            self.show(name, mode="--ro-bind-try")
+
+
+def _view(settings: SandboxSettings, extra: list[Path]) -> list[str]:
+    """Arguments of bwrap: what can be seen, all of it read-only."""
+    view = _View()
+    view.show_system()
     for folder in dict.fromkeys((sys.base_prefix, sys.prefix)):
         if not Path(folder).is_relative_to("/usr"):
-            show(folder)
+            view.show(folder)
     # An installed copy of the staff package holds the hidden checks: cover it.
     installed = Path(sysconfig.get_path("purelib")) / "gradlab_grading"
     if installed.is_dir():
-        arguments.extend(["--tmpfs", str(installed)])
+        view.arguments += ["--tmpfs", str(installed)]
     here = Path(__file__).parent
-    show(here / "__init__.py", f"{ENGINE_FOLDER}/gradlab_grading/__init__.py")
-    show(here / "sandboxed", f"{ENGINE_FOLDER}/gradlab_grading/sandboxed")
-    show(_course_package(), f"{COURSE_FOLDER}/gradlab")
+    view.show(here / "__init__.py", f"{ENGINE_FOLDER}/gradlab_grading/__init__.py")
+    view.show(here / "sandboxed", f"{ENGINE_FOLDER}/gradlab_grading/sandboxed")
+    view.show(_course_package(), f"{COURSE_FOLDER}/gradlab")
     if settings.cache is not None:
-        show(settings.cache, CACHE_FOLDER, "--bind" if settings.writable_cache else "--ro-bind")
+        view.show(settings.cache, CACHE_FOLDER, "--bind" if settings.writable_cache else "--ro-bind")
     for folder in (*settings.folders, *extra):
-        show(folder)
-    return arguments
+        view.show(folder)
+    return view.arguments
 
 
 def _course_package() -> Path:
     spec = importlib.util.find_spec("gradlab")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent
 
 
 def _isolation(forks: bool) -> list[str]:
-    """Arguments of bwrap: namespaces. Root needs no user namespace, and the warm server
-    gives up root inside (see `sandboxed.zygote.main`).
+    """Arguments of bwrap: namespaces.
+
+    Root needs no user namespace; the warm server gives up root inside (`sandboxed.zygote.main`).
     """
     common = ["--die-with-parent", "--new-session", "--dev", "/dev"]
     common += ["--perms", "1777", "--tmpfs", "/tmp"]
@@ -241,7 +255,8 @@ class Sandbox:
         self.missing = answer["missing"]
 
     def _keep_errors(self) -> None:
-        assert self._process is not None and self._process.stderr is not None
+        assert self._process is not None
+        assert self._process.stderr is not None
         for line in self._process.stderr:
             self._errors = [*self._errors[-50:], line]
 
@@ -313,10 +328,8 @@ class Sandbox:
         if self._process is None:
             return
         self._control.close()
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         if self._process.stderr is not None:
             self._process.stderr.close()
@@ -358,8 +371,9 @@ class Fork:
         return answer if answer["op"] == "usage" else {"memory_bytes": 0, "cpu_seconds": 0.0}
 
     def exit(self, seconds: float = 10) -> dict[str, Any]:
-        """Wait until every process has ended, and end what has not after `seconds`;
-        says why, the peak memory and the time.
+        """Wait until every process has ended, and end what has not after `seconds`.
+
+        Says why it ended, the peak memory and the time.
         """
         for _ in range(2):
             while self.ended is None:

@@ -105,8 +105,9 @@ class Session:
         self.fork.interrupt()
 
     def die(self, reason: str) -> KernelDied:
-        """End the kernel, and give the exception that says so. Without a reason the
-        kernel has closed its sockets, and is given time to end by itself.
+        """End the kernel, and give the exception that says so.
+
+        Without a reason the kernel has closed its sockets, and is given time to end by itself.
         """
         if self.dead is None:
             if reason:

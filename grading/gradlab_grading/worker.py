@@ -85,7 +85,9 @@ class Worker:
             except KernelDied:
                 return
 
-    def _run_cells(self, job, session: Session, checker: Checker | None, result, progress) -> None:
+    def _run_cells(
+        self, job: Job, session: Session, checker: Checker | None, result: Result, progress: Callable[[Cell], None]
+    ) -> None:
         for cell in job.cells:
             progress(cell)
             if session.dead is not None:
@@ -95,7 +97,7 @@ class Worker:
             else:
                 result.cells[cell.index] = _run(session, cell, result)
 
-    def _check(self, job: Job, session: Session, checker: Checker, cell: Cell, result: Result):
+    def _check(self, job: Job, session: Session, checker: Checker, cell: Cell, result: Result) -> CellResult:
         try:
             verdict = checker.run(session, cell.source)
         except CheckerDied:

@@ -11,10 +11,10 @@ from types import ModuleType
 
 import psutil
 import pytest
-from attacks.toy import CONFIG, write_source
-from grading_course import Course
 
 import gradlab_grading
+from grading_course import Course
+from toy_assignment import CONFIG, write_source
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob(os.environ.get("ATTACK", "*") + ".py"))
 ESCAPED = "ESCAPED"
@@ -138,7 +138,9 @@ def test_kernels_draw_apart(batch):
     drawn = set()
     for name in ("draws_alike", "draws_alike_too"):
         cells = batch.course.graded(name, "toy", "toy").cells
-        drawn |= {o.text for c in cells if c.cell_type == "code" for o in c.outputs if o.get("text", "").startswith("drew")}
+        drawn |= {
+            o.text for c in cells if c.cell_type == "code" for o in c.outputs if o.get("text", "").startswith("drew")
+        }
     assert len(drawn) == 2
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbgrader
 import pytest
+
 from grading_course import Course
 
 PS1 = Path(nbgrader.__file__).parent / "docs" / "source" / "user_guide"

@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from grading_course import Course, without_outputs
 from nbgrader.api import Gradebook
+
+from grading_course import Course, without_outputs
 
 pytestmark = pytest.mark.needs("bubblewrap")
 STUDENTS = ("bitdiddle", "hacker", "perfect", "partial")
@@ -35,8 +36,10 @@ def test_graded_notebooks_are_equal_but_for_outputs(graded, student):
     stock, ours = graded
     folder = stock.root / "autograded" / student / "ps1"
     names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
-    assert names == sorted(p.relative_to(ours.root / "autograded" / student / "ps1") for p in (
-        ours.root / "autograded" / student / "ps1").rglob("*"))
+    assert names == sorted(
+        p.relative_to(ours.root / "autograded" / student / "ps1")
+        for p in (ours.root / "autograded" / student / "ps1").rglob("*")
+    )
     for path in folder.glob("*.ipynb"):
         want, got = (course.graded(student, "ps1", path.stem) for course in graded)
         _drop_notes(got, student)
@@ -116,7 +119,7 @@ def test_no_execute_grades_what_was_saved(ps1, tmp_path):
             if cell["metadata"].get("nbgrader", {}).get("grade_id") == "correct_squares":
                 cell["outputs"] = [error]
         course.submit("saved", "ps1", "problem1", notebook)
-    stock, ours = courses
+    _, ours = courses
     ours.grade("ps1", "--student=saved", "--no-execute")
     scores = ours.scores("saved", "ps1")
     assert scores["correct_squares"] == 0

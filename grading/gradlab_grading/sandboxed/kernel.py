@@ -17,7 +17,9 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
 
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import StdinNotImplementedError
@@ -39,7 +41,7 @@ class Outlet(Session):
         self.sock, self.output_bytes, self.left = sock, output_bytes, output_bytes
         self.lock = threading.RLock()
 
-    def send(self, stream, msg_or_type, content=None, *args, **kwargs) -> None:
+    def send(self, stream: Any, msg_or_type: Any, content: Any = None, *args: Any, **kwargs: Any) -> None:
         """Send an IOPub message; the interface is jupyter_client's, most of it unused."""
         if isinstance(msg_or_type, str):
             kind = msg_or_type
@@ -94,7 +96,7 @@ class Stream:
                 self.flush()
         return len(text)
 
-    def writelines(self, lines) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write each of `lines`."""
         for line in lines:
             self.write(line)
@@ -152,9 +154,12 @@ class Descriptors:
 class Shell(ZMQInteractiveShell):
     """ipykernel's shell; `exit()` in a notebook does not throw away the cells after it."""
 
-    def _tee(self, channel: str) -> contextlib.AbstractContextManager[None]:
+    outlet: Outlet
+
+    @contextlib.contextmanager
+    def _tee(self, channel: Literal["stdout", "stderr"]) -> Generator[None]:
         """IPython keeps all that is printed in its history as well, without a limit."""
-        return contextlib.nullcontext()
+        yield
 
     def ask_exit(self) -> None:
         print("exit() is ignored while a notebook is graded", file=sys.stderr)
@@ -166,23 +171,24 @@ def build_shell() -> Shell:
     config.HistoryManager.enabled = False
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     shell = Shell.instance(config=config, ipython_dir="/tmp/ipython")
-    outlet = Outlet()
-    for hook in (shell.displayhook, shell.display_pub):
-        hook.session, hook.pub_socket = outlet, object()
-    shell.displayhook.topic = b"execute_result"
+    shell.outlet = Outlet()
+    hooks: list[Any] = [shell.displayhook, shell.display_pub]
+    for hook in hooks:
+        hook.session, hook.pub_socket = shell.outlet, object()
+    hooks[0].topic = b"execute_result"
     return shell
 
 
 def serve(shell: Shell, sockets: list[socket.socket], limits: dict[str, int]) -> None:
     """Run the cells that arrive until the engine closes the socket."""
     commands, events, objects = sockets
-    outlet = shell.display_pub.session
+    outlet = shell.outlet
     outlet.attach(events, limits["output_bytes"])
     descriptors = Descriptors(outlet)
     sys.stdout, sys.stderr = Stream("stdout", outlet, 1), Stream("stderr", outlet, 2)
     builtins.input = _no_input
     _fresh_random_state()
-    os.makedirs(WORK_FOLDER, exist_ok=True)
+    Path(WORK_FOLDER).mkdir(exist_ok=True)
     os.chdir(WORK_FOLDER)
     os.environ["HOME"] = WORK_FOLDER
     sys.path.insert(0, "")
@@ -201,7 +207,7 @@ def _fresh_random_state() -> None:
 
 
 @contextlib.contextmanager
-def interruptible():
+def interruptible() -> Iterator[None]:
     """Let SIGINT raise KeyboardInterrupt inside the block, and do nothing outside it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -218,7 +224,14 @@ async def _body(reader: asyncio.StreamReader) -> bytes:
 class Kernel:
     """Reads commands in an event loop, so that a notebook's own tasks go on between cells."""
 
-    def __init__(self, shell, outlet, descriptors, commands, objects) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        outlet: Outlet,
+        descriptors: Descriptors,
+        commands: socket.socket,
+        objects: socket.socket,
+    ) -> None:
         self.shell, self.outlet, self.descriptors = shell, outlet, descriptors
         self.commands, self.objects = commands, objects
         self.store = None
@@ -259,16 +272,15 @@ class Kernel:
         try:
             with interruptible():
                 return self.store.perform(request)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 an interrupt too is an answer
             return plain.encode(("error", type(error).__name__, str(error), ""), self.store.refer)
 
     async def obey(self, message: dict[str, Any]) -> None:
         """Carry out one command of the engine."""
         if message["op"] == "file":
-            path = os.path.join(WORK_FOLDER, message["path"])
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(message["data"])
+            path = Path(WORK_FOLDER, message["path"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(message["data"])
         else:
             await self.run_cell(message["source"])
 
@@ -279,7 +291,7 @@ class Kernel:
         status = "error"
         try:
             status = await self._execute(source)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 nothing that a cell raises may end the kernel
             content = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
             self.outlet.emit("error", content)
         self.flush()
@@ -297,7 +309,7 @@ class Kernel:
         for stream in (sys.stdout, sys.stderr, self.descriptors):
             try:
                 stream.flush()
-            except Exception:
+            except Exception:  # noqa: BLE001 whatever a notebook has put in their place
                 continue
 
     async def _execute(self, source: str) -> str:
@@ -305,7 +317,7 @@ class Kernel:
         problem = None
         try:
             transformed = shell.transform_cell(source)
-        except Exception:
+        except Exception:  # noqa: BLE001 ipykernel does the same: the shell reports it
             transformed, problem = source, sys.exc_info()
         if shell.should_run_async(source, transformed_cell=transformed, preprocessing_exc_tuple=problem):
             result = None
@@ -329,5 +341,6 @@ class Kernel:
         else:
             with interruptible():
                 result = shell.run_cell(source, store_history=True)
-        shell.payload_manager.clear_payload()
+        if shell.payload_manager is not None:
+            shell.payload_manager.clear_payload()
         return "ok" if result is not None and result.success else "error"

@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 import struct
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -23,7 +24,7 @@ _NEW_NAMESPACES = (
     | 0x40000000  # network
 )
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
-_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+_MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 1 << 12, 1 << 14, 1 << 18, 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -77,24 +78,57 @@ def enter_private_namespaces() -> None:
     set_dumpable(True)
     _check(_libc.unshare(_NEW_NAMESPACES), "unshare")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+        Path(f"/proc/self/{name}").write_text(text)
     _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "private mounts")
     _loopback_up()
 
 
 def mount_private_folders(folders: list[str], disk_bytes: int) -> None:
-    """Cover each folder with an empty one of its own, and /proc with one that shows
-    only this PID namespace. Must run in the first process of that namespace.
-    """
+    """Cover each folder with an empty one of its own that holds at most `disk_bytes`."""
     for folder in folders:
         mount("tmpfs", folder, f"size={disk_bytes},mode=1777", noexec=False)
-    mount("proc", "/proc")
+
+
+def mount_own_proc() -> bool:
+    """Show this PID namespace and no other under /proc. Must run inside of it.
+
+    Returns:
+        Whether it could. The operating system refuses where the outer /proc is covered
+        in part, as it is in a container; `assemble_proc` is for that case.
+    """
+    try:
+        mount("proc", "/proc")
+    except PermissionError:
+        return False
+    return True
+
+
+def assemble_proc() -> None:
+    """Cover /proc with a folder that holds this process and what describes the machine."""
+    outer, own = Path("/proc/self").readlink(), str(os.getpid())
+    folder = Path("/dev/shm/proc")
+    folder.mkdir()
+    mount("tmpfs", str(folder), "size=1m,mode=755")
+    (folder / own).mkdir()
+    _bind(f"/proc/{outer}", folder / own)
+    for name in ("cpuinfo", "meminfo", "stat", "filesystems", "version"):
+        (folder / name).touch()
+        _bind(f"/proc/{name}", folder / name)
+    (folder / "self").symlink_to(own)
+    (folder / "mounts").symlink_to("self/mounts")
+    _bind(str(folder), "/proc")
+    _check(_libc.umount2(str(folder).encode(), _MNT_DETACH), "umount")
+    folder.rmdir()
+
+
+def _bind(source: str, target: str | Path) -> None:
+    _check(_libc.mount(source.encode(), str(target).encode(), None, _MS_BIND | _MS_REC, None), f"bind {source}")
 
 
 def _loopback_up() -> None:
-    """A new network namespace has a loopback device that is down; labs that start
-    several processes of one program on one machine speak over it.
+    """Start the loopback device, which is down in a new network namespace.
+
+    Labs that start several processes of one program speak over it.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         request = struct.pack("16sh14x", b"lo", 0)

@@ -7,6 +7,7 @@ three times the memory (see `gradlab_grading.bench.grading`).
 import gc
 import sys
 import threading
+from typing import Any
 
 
 def save_work() -> None:
@@ -34,7 +35,7 @@ def _share_mlir_context() -> None:
         return
     local = threading.local()
 
-    def shared_context():
+    def shared_context() -> Any:
         if not hasattr(local, "context"):
             local.context = make()
         return local.context

@@ -6,6 +6,7 @@ a submission says about itself is used.
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -23,16 +24,13 @@ class Usage:
 def processes() -> dict[int, tuple[int, float]]:
     """Every visible process: PID to (parent, processor seconds with ended children)."""
     table = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
-        if not name.isdigit():
-            continue
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                # The command name may hold spaces and brackets; fields follow the last ")".
-                fields = file.read().rpartition(b")")[2].split()
+            # The command name may hold spaces and brackets; fields follow the last ")".
+            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue
-        table[int(name)] = (int(fields[1]), sum(map(int, fields[11:15])) / _TICKS)
+        table[int(folder.name)] = (int(fields[1]), sum(map(int, fields[11:15])) / _TICKS)
     return table
 
 
@@ -53,10 +51,10 @@ def measure(table: dict[int, tuple[int, float]], root: int, usage: Usage) -> Non
 def _own_bytes(pid: int) -> int:
     """Anonymous and shared memory; pages of library files are not counted."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            lines = [line.split() for line in file if line.startswith((b"RssAnon", b"RssShmem"))]
+        status = Path(f"/proc/{pid}/status").read_bytes().splitlines()
     except OSError:
         return 0
+    lines = (line.split() for line in status if line.startswith((b"RssAnon", b"RssShmem")))
     return sum(int(line[1]) for line in lines) * 1024
 
 

@@ -31,7 +31,7 @@ def unpack(body: bytes) -> Any:
     """Decode the body of one frame."""
     try:
         return msgpack.unpackb(body, raw=False, strict_map_key=True, unicode_errors="replace")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 msgpack raises many kinds for hostile bytes
         raise WireError(f"not a frame: {error}") from None
 
 

@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass, field
+from typing import Any
 
 from gradlab_grading.sandboxed import kernel, namespaces, thrift, watch, wire
 
@@ -107,7 +108,7 @@ class Zygote:
         os.close(writer)
         for sock in sockets:
             sock.close()
-        with open(reader, "rb") as pipe:
+        with os.fdopen(reader, "rb") as pipe:
             lines = pipe.read().decode(errors="replace").splitlines()
         os.waitpid(middle, 0)
         pid = next((int(line[4:]) for line in lines if line.startswith("pid ")), None)
@@ -124,7 +125,7 @@ class Zygote:
         for sock in (self.control, self.bell, self.ring):
             sock.close()
 
-    def _become_first_process(self, writer: int, limits, sockets) -> None:
+    def _become_first_process(self, writer: int, limits: dict[str, int], sockets: list[socket.socket]) -> None:
         """In a fork: make the namespaces, fork into them, and end."""
         try:
             if self.private:
@@ -134,28 +135,32 @@ class Zygote:
                 os.write(writer, f"pid {first}\n".encode())
                 os._exit(0)
             os.setsid()
+            whole_proc = True
             if self.private:
                 namespaces.mount_private_folders(PRIVATE_FOLDERS, limits["disk_bytes"])
+                whole_proc = namespaces.mount_own_proc()
                 namespaces.set_dumpable(False)
             os.write(writer, b"ready\n")
             os.close(writer)
-            self._keep_house(limits, sockets)
-        except BaseException:
+            self._keep_house(limits, sockets, whole_proc)
+        except BaseException:  # noqa: BLE001 the engine is told, whatever it was
             os.write(writer, traceback.format_exc().encode())
         finally:
             os._exit(1)
 
-    def _keep_house(self, limits, sockets) -> None:
+    def _keep_house(self, limits: dict[str, int], sockets: list[socket.socket], whole_proc: bool) -> None:
         """As the first process: start the kernel, bury what dies, end with it."""
         submission = os.fork()
         if submission == 0:
             try:
                 namespaces.set_dumpable(True)
                 if self.private:
+                    if not whole_proc:
+                        namespaces.assemble_proc()
                     namespaces.drop_capabilities()
                 namespaces.limit(limits, shared_user=not self.private)
                 kernel.serve(self.shell, sockets, limits)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 no fork may return into the server
                 traceback.print_exc()
             finally:
                 os._exit(70)
@@ -221,7 +226,7 @@ class Zygote:
         except ProcessLookupError:
             pass
 
-    def _say(self, **message) -> None:
+    def _say(self, **message: Any) -> None:
         self.control.send(wire.pack(message)[4:])
 
 
@@ -231,7 +236,7 @@ def warm(modules: list[str]) -> list[str]:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 a notebook that needs it will say so
             missing.append(f"{module} ({type(error).__name__}: {error})")
     return missing
 

@@ -9,5 +9,7 @@ SAYS = "more than once"
 
 
 def edit(notebook):
-    (place,) = (i for i, c in enumerate(notebook["cells"]) if c["metadata"].get("nbgrader", {}).get("grade_id") == "test-mean")
+    (place,) = (
+        i for i, c in enumerate(notebook["cells"]) if c["metadata"].get("nbgrader", {}).get("grade_id") == "test-mean"
+    )
     notebook["cells"].insert(place, dict(notebook["cells"][place]))

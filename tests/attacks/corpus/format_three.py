@@ -10,7 +10,14 @@ SAYS = "old format"
 
 def edit(notebook):
     cells = [
-        {"cell_type": "code", "language": "python", "input": cell["source"], "outputs": [], "metadata": cell["metadata"], "collapsed": False}
+        {
+            "cell_type": "code",
+            "language": "python",
+            "input": cell["source"],
+            "outputs": [],
+            "metadata": cell["metadata"],
+            "collapsed": False,
+        }
         for cell in notebook["cells"]
         if cell["cell_type"] == "code"
     ]

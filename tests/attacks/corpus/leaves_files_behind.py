@@ -9,7 +9,8 @@ import os
 from multiprocessing import shared_memory
 
 shared_memory.SharedMemory("leftover", create=True, size=1024)
-for folder in ("/tmp", "/dev/shm", "/var/tmp", "/run", "/opt", "/opt/cache", "/usr/lib", "/etc", os.path.expanduser("~")):
+folders = ["/tmp", "/dev/shm", "/var/tmp", "/run", "/opt", "/opt/cache", "/usr/lib", "/etc"]
+for folder in [*folders, os.path.expanduser("~")]:
     try:
         with open(f"{folder}/leftover", "w") as file:
             file.write("the answer is 42")

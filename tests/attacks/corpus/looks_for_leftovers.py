@@ -8,7 +8,8 @@ DOUBLE = """
 import os
 from multiprocessing import shared_memory
 
-for folder in ("/tmp", "/dev/shm", "/var/tmp", "/run", "/opt", "/opt/cache", "/usr/lib", "/etc", os.path.expanduser("~")):
+folders = ["/tmp", "/dev/shm", "/var/tmp", "/run", "/opt", "/opt/cache", "/usr/lib", "/etc"]
+for folder in [*folders, os.path.expanduser("~")]:
     if os.path.exists(f"{folder}/leftover"):
         print("ESCAPED", folder)
 try:

@@ -9,5 +9,12 @@ SAYS = "unknown id"
 
 
 def edit(notebook):
-    metadata = {"grade": True, "solution": False, "locked": True, "grade_id": "test-other", "points": 50, "schema_version": 3}
+    metadata = {
+        "grade": True,
+        "solution": False,
+        "locked": True,
+        "grade_id": "test-other",
+        "points": 50,
+        "schema_version": 3,
+    }
     notebook["cells"].append({"cell_type": "code", "source": "50", "metadata": {"nbgrader": metadata}, "outputs": []})

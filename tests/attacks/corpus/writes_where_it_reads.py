@@ -8,7 +8,8 @@ DOUBLE = """
 import os, sys
 import gradlab, numpy
 
-folders = [os.path.dirname(module.__file__) for module in (gradlab, numpy, os)] + ["/opt/cache", "/opt/engine", sys.prefix]
+folders = [os.path.dirname(module.__file__) for module in (gradlab, numpy, os)]
+folders += ["/opt/cache", "/opt/engine", sys.prefix]
 for folder in folders:
     try:
         with open(folder + "/planted.py", "w") as file:

@@ -94,5 +94,12 @@ def _code(name: str, source: str, **flags) -> nbformat.NotebookNode:
 
 
 def _metadata(name: str, *, grade=False, solution=False, locked=False, points=None) -> dict:
-    found = {"grade_id": name, "grade": grade, "solution": solution, "locked": locked, "task": False, "schema_version": 3}
+    found = {
+        "grade_id": name,
+        "grade": grade,
+        "solution": solution,
+        "locked": locked,
+        "task": False,
+        "schema_version": 3,
+    }
     return found if points is None else found | {"points": points}

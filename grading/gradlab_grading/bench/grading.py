@@ -1,0 +1,226 @@
+"""Grading lab 04: side by side with nbgrader, against the floor, and at scale."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbgrader.utils import is_solution
+
+from gradlab_grading import build
+from gradlab_grading.bench import Table
+from gradlab_grading.job import Job
+from gradlab_grading.layout import repository
+from gradlab_grading.sizing import batch_seconds, rush, workers_needed
+
+LAB, NOTEBOOK = "04-optimizers", "optimizers"
+SUBMISSIONS = 10
+SCALES = (10, 100, 300)
+_GRADE = [sys.executable, "-c", "import typer; from gradlab_grading.engine_cli import grade; typer.run(grade)"]
+_NBGRADER = [sys.executable, "-m", "nbgrader"]
+
+
+def tables() -> Iterator[Table]:
+    """Measure throughput, memory and time by number of submissions, and size a class from them."""
+    with tempfile.TemporaryDirectory() as folder:
+        course = Path(folder)
+        _make_course(course)
+        yield _throughput(course, SUBMISSIONS)
+        scale, seconds = _scale(course, SCALES)
+        yield scale
+        yield _sizes(seconds)
+
+
+def _make_course(root: Path) -> None:
+    """A course of lab 04 with nbgrader's stock settings and, beside them, the engine's."""
+    layout = repository()
+    for source in layout.sources(LAB):
+        build.build(source, layout)
+    shutil.copytree(layout.source / LAB, root / "source" / LAB)
+    stock = "c = get_config()\nc.CourseDirectory.course_id = 'bench'\nc.Execute.timeout = 300\n"
+    stock += "c.ClearSolutions.code_stub = {'python': 'raise NotImplementedError'}\n"
+    (root / "nbgrader_config.py").write_text(stock)
+    _run([*_NBGRADER, "generate_assignment", LAB], root)
+    # One folder, two graders: an environment variable says which.
+    isolated = "import os\nif 'STOCK' not in os.environ:\n"
+    isolated += "    from gradlab_grading.isolate import isolate\n    isolate(c)\n"
+    (root / "nbgrader_config.py").write_text(stock + isolated)
+
+
+def _hand_in(root: Path, count: int, *, solved: bool) -> None:
+    shutil.rmtree(root / "submitted", ignore_errors=True)
+    notebook = nbformat.read(root / "release" / LAB / f"{NOTEBOOK}.ipynb", 4)
+    source = nbformat.read(root / "source" / LAB / f"{NOTEBOOK}.ipynb", 4)
+    answers = {cell.metadata.nbgrader.grade_id: cell.source for cell in source.cells if is_solution(cell)}
+    for cell in notebook.cells:
+        if solved and is_solution(cell):
+            cell.source = answers[cell.metadata.nbgrader.grade_id]
+    for number in range(count):
+        folder = root / "submitted" / f"student{number:03}" / LAB
+        folder.mkdir(parents=True)
+        nbformat.write(notebook, folder / f"{NOTEBOOK}.ipynb")
+
+
+def _run(command: list[str], root: Path, **environment: str) -> float:
+    """Run to the end; gives the seconds. The output is shown only when it fails."""
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=root, env=os.environ | environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return time.perf_counter() - started
+
+
+def _throughput(root: Path, count: int) -> Table:
+    """nbgrader, the engine and the floor on the same submissions, one after the other."""
+    _hand_in(root, count, solved=True)
+    grade = [*_GRADE, LAB, "--course", str(root), "--force"]
+    # Once, so that the machine's cache has what does not depend on the batch.
+    _run([*grade, "--student", "student000"], root)
+    engine = _run(grade, root)
+    floor = _floor(root)
+    shutil.rmtree(root / "autograded")
+    stock = _run([*_NBGRADER, "autograde", LAB, "--force"], root, STOCK="1")
+    rows = [
+        ("nbgrader autograde", stock, stock / count, 1.0, stock / floor),
+        ("gradlab grade", engine, engine / count, stock / engine, engine / floor),
+        ("floor: no isolation, no checker", floor, floor / count, stock / floor, 1.0),
+    ]
+    return Table(
+        "Throughput on lab 04",
+        f"{count} solved submissions of lab 04, {os.cpu_count()} cores, wall time from start to end. The engine's time"
+        " has its priming in it. The floor forks a process a submission from one that is warm in the same way, with the"
+        " same primed cache, and runs all cells in it, on every core.",
+        ("grader", "seconds", "seconds a submission", "times nbgrader's throughput", "times the floor"),
+        tuple(rows),
+    )
+
+
+def _floor(root: Path) -> float:
+    """Seconds that the same cells take with nothing around them."""
+    from nbgrader.apps import AutogradeApp
+
+    from gradlab_grading.engine import Engine
+
+    app = AutogradeApp()
+    app.initialize([f"--CourseDirectory.root={root}", "--log-level=ERROR"], root=str(root))
+    engine = Engine(parent=app, coursedir=app.coursedir)
+    jobs, settings = engine.rehearse(LAB)
+    plan = root / "floor.pickle"
+    plan.write_bytes(pickle.dumps((jobs, settings.modules, os.cpu_count())))
+    # The sandbox sees the cache under another name, which is not part of a program's key.
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(settings.cache), "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+    cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9", "PJRT_NPROC": "16", "JAX_PLATFORMS": "cpu"}
+    script = "from gradlab_grading.bench.grading import run_floor; run_floor()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(plan)], env=os.environ | cache, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_floor() -> None:
+    """In a process of its own: fork a submission at a time for each core, and print the seconds."""
+    jobs, modules, cores = pickle.loads(Path(sys.argv[1]).read_bytes())
+    from gradlab_grading.sandboxed import thrift, zygote
+
+    zygote.warm(list(modules))
+    thrift.save_work()
+    started = time.perf_counter()
+    running = 0
+    for job in jobs:
+        if running == cores:
+            os.wait()
+            running -= 1
+        if os.fork() == 0:
+            _run_cells(job)
+        running += 1
+    for _ in range(running):
+        os.wait()
+    print(json.dumps(time.perf_counter() - started))
+
+
+def _run_cells(job: Job) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    namespace: dict = {"__name__": "__main__"}
+    from gradlab_grading import hidden
+
+    hidden.seed.set(job.seed)
+    for cell in job.cells:
+        try:
+            exec(compile(cell.source, "cell", "exec"), namespace)
+        except Exception:  # noqa: BLE001 as in a kernel, the next cell is run
+            continue
+    os._exit(0)
+
+
+def _scale(root: Path, counts: tuple[int, ...]) -> tuple[Table, float]:
+    """Time and memory by number of submissions, and the seconds of worker that a solved one takes."""
+    rows = []
+    for count in counts:
+        _hand_in(root, count, solved=False)
+        shutil.rmtree(root / "autograded", ignore_errors=True)
+        with _Memory() as memory:
+            seconds = _run([*_GRADE, LAB, "--course", str(root)], root)
+        rows.append((str(count), seconds, seconds / count, memory.peak / 2**20))
+    record = next((root / "records" / LAB / "student000").glob("*.json"))
+    solved = json.loads(record.read_text())["notebooks"][NOTEBOOK]["seconds"]
+    note = "Empty submissions of lab 04. Memory is the peak of the grader and all its processes together."
+    columns = ("submissions", "seconds", "seconds a submission", "memory, MiB")
+    return Table("From 10 to 300 submissions", note, columns, tuple(rows)), solved
+
+
+class _Memory:
+    """The most memory that the children of this process have had together, in bytes; shared pages count once."""
+
+    def __enter__(self) -> "_Memory":
+        self.peak, self._stop = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.5):
+            total = 0
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    total += process.memory_full_info().pss
+                except psutil.Error:
+                    continue
+            self.peak = max(self.peak, total)
+
+
+def _sizes(seconds: float) -> Table:
+    rows = []
+    for students in (30, 300, 10_000):
+        workers = workers_needed(students, seconds, within=600)
+        found = rush(students, workers, seconds)
+        hours = batch_seconds(students, workers, seconds) / 3600
+        rows.append((str(students), str(workers), found.median_wait, found.longest_wait, found.after_deadline, hours))
+    return Table(
+        "Workers for a class",
+        f"Simulated from {seconds:.3g} s of a worker for each submission. A third of the class hands in during the last"
+        " hour, each is graded as it arrives, and nobody is to wait longer than ten minutes.",
+        (
+            "students",
+            "workers",
+            "median wait, s",
+            "longest wait, s",
+            "last grade after the deadline, s",
+            "all at once, h",
+        ),
+        tuple(rows),
+    )

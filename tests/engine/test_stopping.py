@@ -1,0 +1,117 @@
+"""Stopped at any moment and started again: nothing finished is lost or repeated, and nothing is left behind."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.test_doors import FULL, GRADE, toy
+
+pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.filterwarnings("ignore")]
+SLOW = """
+import time
+time.sleep(1.5)
+
+def double(array):
+    return 2 * array
+"""
+STUDENTS = 3
+
+
+def finished(course) -> dict[str, int]:
+    """Students whose graded folder is in place, with the time at which it came there."""
+    return {
+        p.parents[1].name: p.stat().st_mtime_ns for p in (course.root / "autograded").glob("student*/toy/toy.ipynb")
+    }
+
+
+def leftovers(before: set[int]) -> list[str]:
+    new = [p for p in psutil.process_iter(["cmdline", "pid"]) if p.pid not in before]
+    words = ("gradlab_grading", "bwrap")
+    return [line for p in new if any(w in (line := " ".join(p.info["cmdline"] or [])) for w in words)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stop_and_start_again(tmp_path, how):
+    course = toy(tmp_path / "course", students=STUDENTS, double=SLOW)
+    before = {process.pid for process in psutil.process_iter()}
+    command = [*GRADE, "toy", "--course", str(course.root), "--jobs", "1"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not finished(course):
+        assert run.poll() is None, "it ended before anything was graded"
+        time.sleep(0.05)
+    run.send_signal(how)
+    assert run.wait(timeout=60) == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    done = finished(course)
+    assert 0 < len(done) < STUDENTS
+    deadline = time.monotonic() + 10
+    while leftovers(before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert leftovers(before) == []
+    outcomes = course.grade("toy")
+    assert {name for name, outcome in outcomes.items() if outcome.status == "skipped"} == set(done)
+    assert done.items() <= finished(course).items()
+    assert all(course.scores(f"student{number}", "toy") == FULL for number in range(STUDENTS))
+    assert not (course.root / "autograded" / ".grading").exists()
+    assert str(course.root) not in Path("/proc/self/mounts").read_text()
+
+
+def test_two_runs_do_not_meet(tmp_path):
+    """A second run of the same course says that the first one is at work."""
+    course = toy(tmp_path / "course", double=SLOW)
+    command = [*GRADE, "toy", "--course", str(course.root)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lock = course.root / "autograded" / ".grading"
+    while not lock.exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 2
+    assert "another run is grading" in second.stderr
+    assert first.wait(timeout=60) == 0
+    assert course.scores("student0", "toy") == FULL
+
+
+def test_dask_with_a_worker_killed_half_way(tmp_path):
+    """Scheduler and workers are processes that speak TCP; a lost worker costs a retry and no grade."""
+    course = toy(tmp_path / "course", students=4, double=SLOW)
+    dask = [str(Path(GRADE[0]).with_name("dask"))]
+    place = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True, "cwd": tmp_path}
+    scheduler = subprocess.Popen(
+        [*dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(place)], **quiet
+    )
+    processes = [scheduler]
+    try:
+        while not place.exists():
+            assert scheduler.poll() is None
+            time.sleep(0.1)
+        start = [*dask, "worker", "--scheduler-file", str(place), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        workers = [subprocess.Popen(start, **quiet) for _ in range(2)]
+        processes += workers
+        address = _address(place, workers=2)
+        command = [*GRADE, "toy", "--course", str(course.root), "--scheduler", address, "--json"]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not finished(course):
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.05)
+        workers[0].kill()
+        output, errors = run.communicate(timeout=120)
+        assert run.returncode == 0, errors + output
+        assert all(course.scores(f"student{number}", "toy") == FULL for number in range(4))
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _address(place: Path, workers: int) -> str:
+    """The scheduler's address, once its workers are there."""
+    from distributed import Client
+
+    with Client(scheduler_file=str(place), set_as_default=False) as client:
+        client.wait_for_workers(workers, timeout=60)
+        return client.scheduler.address
