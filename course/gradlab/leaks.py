@@ -173,7 +173,8 @@ def _picture(found: LeakHunt) -> str:
     return (
         '<figure style="margin:.3em 0;color:var(--jp-ui-font-color1,#212121)">'
         f'<svg role="img" aria-label="{text}" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" font-size="13"'
-        f' style="max-width:100%" font-family="var(--jp-ui-font-family, system-ui, sans-serif)">{line}{rows}{ticks}</svg>'
+        ' style="max-width:100%" font-family="var(--jp-ui-font-family, system-ui, sans-serif)">'
+        f"{line}{rows}{ticks}</svg>"
         "<figcaption>Reported accuracy: a dot for each cohort, a bar at the mean. The dashed line is the honest mean."
         "</figcaption></figure>"
     )

@@ -12,19 +12,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.impute import SimpleImputer
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gradlab import leaks, records
-from gradlab.checks import verdicts
+from gradlab.checks import questions, verdicts
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
+from gradlab.checks.trial import Trial
 from gradlab.seam import probe
-from gradlab.seam.handle import Handle, StudentError
+from gradlab.seam.handle import Handle
 
 close = partial(Case, rtol=1e-4, atol=1e-6)
 # Values in another unit are written with five digits.
@@ -68,20 +66,6 @@ def clean_records(draw: Draw) -> Iterator[Case]:
     yield cleaned("all faults at once", run=run, want=truth, weight=2)
 
 
-def same_split(split: Handle, seed: int, labels: np.ndarray, groups: np.ndarray | None) -> str:
-    """Whether the key, and nothing else, decides the split."""
-    keys = (jax.random.key(seed), jax.random.key(seed), jax.random.key(seed + 1))
-    first, again, other = (as_tuples(split(key, labels, (0.7, 0.3), groups)) for key in keys)
-    if first != again:
-        return "the same key, another split"
-    return "another key, the same split" if first == other else "the key decides"
-
-
-def as_tuples(parts: Any) -> tuple:
-    """The parts of a split as sets in order, to be compared."""
-    return tuple(frozenset(np.asarray(part).tolist()) for part in parts)
-
-
 @exercise(points=10, visible=4, skill="data")
 def split_indices(draw: Draw) -> Iterator[Case]:
     sizes = [draw.size(18, 26), draw.size(7, 11), draw.size(28, 36)]
@@ -120,7 +104,7 @@ def split_indices(draw: Draw) -> Iterator[Case]:
     for name, grouping in (("the key decides", None), ("the key decides, with groups", groups)):
         yield Case(
             name,
-            run=lambda split, g=grouping: same_split(split, 11, owners if g is not None else labels, g),
+            run=lambda split, g=grouping: questions.same_split(split, 11, owners if g is not None else labels, g),
             want="the key decides",
             trivial=True,
             because="The same key gives the same split, another key another one. Nothing else is random.",
@@ -253,19 +237,6 @@ def normalize_images(draw: Draw) -> Iterator[Case]:
     )
 
 
-def turned(augment: Handle, images: np.ndarray, seed: int, limit: int) -> str:
-    """Whether each result depends on its own key and image alone."""
-    keys = jax.random.split(jax.random.key(seed), len(images))
-    others = jax.random.split(jax.random.key(seed + 1), len(images))
-    straight, fresh = (augment(k, jnp.asarray(images), limit, True) for k in (keys, others))
-    back = augment(keys[::-1], jnp.asarray(images[::-1]), limit, True)[::-1]
-    mixed = augment(keys.at[1:].set(others[1:]), jnp.asarray(images), limit, True)
-    if np.array_equal(straight, fresh):
-        return "the keys are not used"
-    own = np.array_equal(straight, back) and np.array_equal(straight[0], mixed[0])
-    return "each example by its own key" if own else "an example depends on the others"
-
-
 @exercise(points=9, visible=4, skill="randomness")
 def augment(draw: Draw) -> Iterator[Case]:
     images = draw.rng.uniform(0.1, 1, (64, 6, 6)).astype(np.float32)
@@ -288,7 +259,7 @@ def augment(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "each example has its own key",
-        run=lambda augment: turned(augment, images, seed, limit),
+        run=lambda augment: questions.own_keys(augment, images, seed, limit),
         want="each example by its own key",
         weight=2,
         because="Results move with their keys, and the key of a neighbour changes nothing.",
@@ -301,30 +272,16 @@ def augment(draw: Draw) -> Iterator[Case]:
         because="Augmentation makes training harder. A test must ask the same question each time.",
     )
     yield Case(
-        "the same under jax.jit",
-        run=lambda augment: bool(np.allclose(jitted(augment, ask), augment(*ask, True), rtol=1e-5, atol=1e-6)),
-        want=True,
-        trivial=True,
+        "under jax.jit",
+        run=lambda augment: verdicts.variety(images, questions.jitted(augment, ask), limit),
+        want=verdicts.VARIED,
         because="Inside a jitted training step the keys are tracers: the shift may not become a Python int.",
     )
-
-
-def jitted(augment: Handle, ask: tuple) -> np.ndarray:
-    """What the jitted function gives, `max_shift` and `training` being static."""
-    return probe.jit(augment, static_argnums=(2, 3))(*ask, True)
 
 
 def examples(draw: Draw, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Inputs, shape (count, 3), and labels that are unique, so that each example can be followed."""
     return draw.normal(count, 3), draw.rng.permutation(1000)[:count].astype(np.int32)
-
-
-def orders(epochs: list) -> str:
-    """Whether an epoch comes twice in one order, and whether any is in the order of the data; last, a repetition."""
-    *several, again = [verdicts.order(batches) for batches in epochs]
-    if again != several[0]:
-        return "the same key, another order"
-    return "each epoch in its own order" if len(set(several)) == len(several) else "two epochs in one order"
 
 
 @exercise(points=10, visible=4, skill="data")
@@ -359,69 +316,55 @@ def epoch_batches(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "each epoch in another order, the same again for the same key",
-        run=run([0, 1, 2, 0], len(y), orders),
+        run=run([0, 1, 2, 0], len(y), questions.orders),
         want="each epoch in its own order",
         weight=2,
         because="Fold the number of the epoch into the key: the order can be repeated, and no two epochs share it.",
     )
 
 
-def grain_epochs(dataset: Any, epochs: int) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """The batches of each epoch of a grain dataset. Raises TypeError where it is none."""
-    if not isinstance(dataset, Handle) or not probe.kind(dataset).endswith("MapDataset"):
-        raise TypeError("return a grain.MapDataset, not batches that are already made")
-    elements = [dataset[place] for place in range(len(dataset))]
-    batches = [(element["x"], element["y"]) for element in elements]
-    each = -(-len(batches) // epochs)
-    return [batches[first : first + each] for first in range(0, len(batches), each)]
-
-
 @exercise(points=8, visible=3, skill="frameworks")
 def grain_batches(draw: Draw) -> Iterator[Case]:
-    size = draw.size(4, 5)
-    x, y = examples(draw, 3 * size + draw.size(1, size - 1))
-    seed = draw.size(1, 10_000)
+    # grain's shuffle takes milliseconds for each index of a small dataset: whole epochs are read as rarely as can be.
+    size, full = draw.size(4, 5), 4
+    x, y = examples(draw, full * size + draw.size(1, size - 1))
+    seed, each = draw.size(1, 10_000), full + 1
 
-    def run(verdict: Callable[[list], str]) -> Callable:
-        return lambda make: verdict(grain_epochs(make(x, y, size, seed, 3), 3))
-
-    def every(verdict: Callable[[Any], str], good: str) -> Callable[[list], str]:
-        return lambda epochs: next((v for v in map(verdict, epochs) if v != good), good)
+    def first_of(make: Handle, epoch: int, **changed: Any) -> tuple:
+        given = {"seed": seed, "epochs": 2} | changed
+        return questions.grain_batch(make(x, y, size, given["seed"], given["epochs"]), epoch * each)
 
     yield Case(
         "every example once in each epoch, the last batch short",
-        run=run(every(lambda batches: verdicts.epoch(batches, y, size), verdicts.EPOCH)),
+        run=lambda make: questions.grain_epochs_verdict(make(x, y, size, seed, 2), each, y, size),
         want=verdicts.EPOCH,
         weight=2,
         because="Shuffle, then batch, then repeat: what stands behind repeat mixes the epochs.",
     )
     yield Case(
         "inputs stay beside their labels",
-        run=run(every(lambda batches: verdicts.pairing(batches, x, y), verdicts.PAIRED)),
+        run=lambda make: verdicts.pairing([first_of(make, 0)], x, y),
         want=verdicts.PAIRED,
         because="Shuffle row numbers, and look both up by the same one.",
     )
     yield Case(
         "each epoch in another order, the same again for the same seed",
-        run=lambda make: orders([*grain_epochs(make(x, y, size, seed, 3), 3), grain_epochs(make(x, y, size, seed, 3), 3)[0]]),
+        run=lambda make: questions.orders([[first_of(make, epoch)] for epoch in (0, 1, 0)]),
         want="each epoch in its own order",
         weight=2,
     )
     yield Case(
-        "other batches in each epoch, another order for another seed",
-        run=lambda make: companions(make, x, y, size, seed),
-        want="examples meet others",
-        because="Shuffled batches of the same rows are not a shuffle: an example must meet others in its batch.",
+        "another order for another seed",
+        run=lambda make: verdicts.order([first_of(make, 0)]) != verdicts.order([first_of(make, 0, seed=seed + 1)]),
+        want=True,
+        because="The seed that is handed in decides the order.",
     )
-
-
-def companions(make: Handle, x: np.ndarray, y: np.ndarray, size: int, seed: int) -> str:
-    """Whether an example shares its batch with others in the next epoch, and the seed is used."""
-    first, second, *_ = grain_epochs(make(x, y, size, seed, 3), 3)
-    if verdicts.order(first) == verdicts.order(grain_epochs(make(x, y, size, seed + 1, 3), 3)[0]):
-        return "another seed, the same order"
-    one, other = ({frozenset(map(int, labels)) for _, labels in epoch} for epoch in (first, second))
-    return "the same batches in each epoch" if one == other else "examples meet others"
+    yield Case(
+        "an example meets others in the next epoch",
+        run=lambda make: questions.companions(make(x, y, size, seed, 2), each),
+        want="other batches",
+        because="Shuffled batches of the same rows are not a shuffle of examples.",
+    )
 
 
 @exercise(points=2, visible=2, skill="evaluation", arguments=("accuracy_guess",))
@@ -436,73 +379,6 @@ def accuracy_guess(draw: Draw) -> Iterator[Case]:
         ),
         want="a number from 0 to 1; whether it is right does not matter",
     )
-
-
-class Trial:
-    """A pipeline's answer on a cohort, and its answers when something is changed that must not matter."""
-
-    def __init__(self, pipeline: Handle, case: leaks.Cohort, seed: int) -> None:
-        self.pipeline, self.case, self.key = pipeline, case, jax.random.key(seed)
-        train, test, predicted = self.ask(case.x)
-        self.train, self.test, self.predicted = np.asarray(train), np.asarray(test), np.asarray(predicted)
-
-    def ask(self, x: np.ndarray) -> Any:
-        """The pipeline on other numbers for the same visits."""
-        case = self.case
-        return self.pipeline(self.key, *map(jnp.asarray, (x, case.y, case.patient, case.after)))
-
-    def sides(self) -> str:
-        """Whether the two sides are a split by patient."""
-        return verdicts.wholeness((self.train, self.test), self.case.patient)
-
-    def share(self) -> str:
-        """Whether three tenths of the patients are for testing."""
-        return verdicts.shares((self.train, self.test), self.case.patient, (0.7, 0.3))
-
-    def answers(self, x: np.ndarray) -> np.ndarray:
-        """The predictions by row number, -1 for rows that are not asked."""
-        _, test, predicted = self.ask(x)
-        found = np.full(len(x), -1)
-        found[np.asarray(test)] = np.asarray(predicted)
-        return found
-
-    def sees_the_future(self) -> str:
-        """Whether the columns that are known only afterwards change the predictions."""
-        x = self.case.x.copy()
-        x[:, self.case.after] = 50 * np.random.default_rng(0).standard_normal((len(x), int(self.case.after.sum())))
-        same = np.array_equal(self.answers(x)[self.test], self.predicted)
-        return "the future is not used" if same else "a column of the future is used"
-
-    def sees_other_test_rows(self) -> str:
-        """Whether a prediction changes when other rows of the test side do."""
-        x, kept = self.case.x.copy(), self.test[: len(self.test) // 3]
-        x[self.test[len(kept) :]] = 40 + 60 * x[self.test[len(kept) :]]
-        same = np.array_equal(self.answers(x)[kept], self.predicted[: len(kept)])
-        return "fitted on the training rows" if same else "fitted on test rows too"
-
-    def sees_test_labels(self) -> str:
-        """Whether it matters which label a test row has: the test rows change places, their labels do not.
-
-        Means, spreads and medians stay what they were; which columns go with the labels does not.
-        """
-        x, turn = self.case.x.copy(), np.roll(self.test, 7)
-        x[self.test] = self.case.x[turn]
-        same = np.array_equal(self.answers(x)[self.test], np.roll(self.predicted, 7))
-        return "test labels are not used" if same else "columns chosen by test labels"
-
-    def agrees(self) -> str:
-        """Whether the predictions are those of scikit-learn's pipeline on the same split, nine times out of ten."""
-        if (found := verdicts.partition((self.train, self.test), len(self.case.y))) != verdicts.PARTITION:
-            return found
-        x = self.case.x.astype(np.float64)[:, ~self.case.after]
-        model = make_pipeline(
-            SimpleImputer(strategy="median"),
-            StandardScaler(),
-            SelectKBest(f_classif, k=leaks.FEATURES),
-            KNeighborsClassifier(leaks.NEIGHBORS),
-        ).fit(x[self.train], self.case.y[self.train])
-        agreement = np.mean(model.predict(x[self.test]) == self.predicted)
-        return "the honest model" if agreement >= 0.9 else "another model"
 
 
 def trial_cases(draw: Draw, patients: int, assays: int) -> Iterator[Case]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import grain
@@ -15,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gradlab import leaks
 from gradlab.checks.mistake import mistake
-from gradlab.records import EXTRA, MISSING_WORDS
+from gradlab.records import EXTRA
 
 # --- clean_records: one cleaner with a switch for each thing that can be left out
 
@@ -186,7 +187,7 @@ def shifted_records_dropped(records, columns):
 
 @mistake(of="clean_records")
 def case_of_words_matters(records, columns):
-    """"FEMALE" is another word than "female".
+    """ "FEMALE" is another word than "female".
 
     Strip the spaces and lower the case before you look a word up.
     """
@@ -210,7 +211,7 @@ def records_with_gaps_dropped(records, columns):
 
 def _chunks(members, fractions):
     edges = [round(sum(fractions[:i]) * len(members)) for i in range(len(fractions) + 1)]
-    return [members[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [members[a:b] for a, b in pairwise(edges)]
 
 
 def _mixed(key, members):
@@ -269,12 +270,10 @@ def parts_drawn_apart(key, labels, fractions, groups=None):
     Then a row is in two parts, and the test asks what was learned by heart. Cut one permutation.
     """
     members = np.arange(len(labels)) if groups is None else np.unique(groups)
-    parts = [_mixed(k, members)[: round(f * len(members))] for f, k in zip(fractions, _keys(key, fractions), strict=True)]
+    parts = [
+        _mixed(k, members)[: round(f * len(members))] for f, k in zip(fractions, jax.random.split(key, len(fractions)), strict=True)
+    ]
     return tuple(parts if groups is None else [np.flatnonzero(np.isin(groups, p)) for p in parts])
-
-
-def _keys(key, items):
-    return jax.random.split(key, len(items))
 
 
 @mistake(of="split_indices")
@@ -822,11 +821,10 @@ def two_shuffles(x, y, batch_size, seed, epochs):
 
     Two shuffles tear the pairs apart. Shuffle row numbers once.
     """
-    other = grain.MapDataset.range(len(y)).shuffle(seed + 1)
-    rows = grain.MapDataset.range(len(x)).shuffle(seed)
-    paired = grain.experimental.ZipMapDataset([rows, other]) if hasattr(grain, "experimental") else None
-    assert paired is not None
-    return paired.map(lambda p: {"x": x[p[0]], "y": y[p[1]]}).batch(batch_size).repeat(epochs)
+    inputs = grain.MapDataset.range(len(x)).shuffle(seed)
+    labels = grain.MapDataset.range(len(y)).shuffle(seed + 1)
+    paired = grain.experimental.ZipMapDataset([inputs, labels]).map(lambda p: {"x": x[p[0]], "y": y[p[1]]})
+    return paired.batch(batch_size).repeat(epochs)
 
 
 @mistake(of="grain_batches")

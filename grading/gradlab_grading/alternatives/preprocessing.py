@@ -24,7 +24,7 @@ def with_pandas(records, columns):
     """A data frame: unshift, drop duplicates by id, then whole columns at a time."""
     frame = pd.DataFrame(records, dtype=object)
     if EXTRA in frame:
-        late = frame[EXTRA].notna() | [EXTRA in record for record in records]
+        late = np.array([EXTRA in record for record in records])
         names = [column.name for column in columns]
         frame.loc[late, names] = frame.loc[late, [*names[1:], EXTRA]].to_numpy()
     frame = frame.drop_duplicates("id")
@@ -271,7 +271,7 @@ def pipeline_by_sklearn(key, x, y, patient, after):
 def patients_split_by_their_outcome(key, x, y, patient, after):
     """Patients are split so that both outcomes keep their share; rows come shuffled."""
     x, y, patient = np.asarray(x), np.asarray(y), np.asarray(patient)
-    seed = int(jax.random.bits(key) % 2**31)
+    seed = int(jax.random.bits(key)) // 2
     people, first = np.unique(patient, return_index=True)
     _, tested = train_test_split(people, test_size=0.3, stratify=y[first], random_state=seed)
     rows = np.random.default_rng(seed).permutation(len(y))
@@ -280,5 +280,3 @@ def patients_split_by_their_outcome(key, x, y, patient, after):
     known = np.flatnonzero(~np.asarray(after))
     model = _sklearn_model().fit(x[np.ix_(train, known)], y[train])
     return train, test, model.predict(x[np.ix_(test, known)])
-
-

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from gradlab import records
 from gradlab.checks import preprocessing as checks
-from gradlab.checks import verdicts
+from gradlab.checks import questions, verdicts
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from sklearn.preprocessing import StandardScaler
@@ -97,12 +97,12 @@ def _larger_than_the_data(draw: Draw) -> Iterator[Case]:
         )
 
 
-def _resumed(draw: Draw) -> Iterator[Case]:
+def _whole_batches(draw: Draw) -> Iterator[Case]:
     x, y = checks.examples(draw, 12)
     seed = draw.size(1, 10_000)
     yield Case(
-        "a batch size that divides the data, one epoch",
-        run=lambda make: verdicts.epoch(checks.grain_epochs(make(x, y, 4, seed, 1), 1)[0], y, 4),
+        "a batch size that divides the data",
+        run=lambda make: questions.grain_epochs_verdict(make(x, y, 4, seed, 2), 3, y, 4),
         want=verdicts.EPOCH,
     )
 
@@ -119,5 +119,5 @@ one_hot = hidden(checks.one_hot, _two_categories)
 normalize_images = hidden(checks.normalize_images, _one_channel)
 augment = hidden(checks.augment, _one_pixel)
 epoch_batches = hidden(checks.epoch_batches, _larger_than_the_data)
-grain_batches = hidden(checks.grain_batches, _resumed)
+grain_batches = hidden(checks.grain_batches, _whole_batches)
 honest_pipeline = hidden(checks.honest_pipeline, _larger_cohort)
