@@ -187,7 +187,7 @@ def shifted_records_dropped(records, columns):
 
 @mistake(of="clean_records")
 def case_of_words_matters(records, columns):
-    """ "FEMALE" is another word than "female".
+    """FEMALE is another word than female.
 
     Strip the spaces and lower the case before you look a word up.
     """
@@ -271,7 +271,8 @@ def parts_drawn_apart(key, labels, fractions, groups=None):
     """
     members = np.arange(len(labels)) if groups is None else np.unique(groups)
     parts = [
-        _mixed(k, members)[: round(f * len(members))] for f, k in zip(fractions, jax.random.split(key, len(fractions)), strict=True)
+        _mixed(k, members)[: round(f * len(members))]
+        for f, k in zip(fractions, jax.random.split(key, len(fractions)), strict=True)
     ]
     return tuple(parts if groups is None else [np.flatnonzero(np.isin(groups, p)) for p in parts])
 

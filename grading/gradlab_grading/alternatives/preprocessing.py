@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from gradlab import leaks
-from gradlab.records import EXTRA, MISSING_WORDS
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
@@ -16,6 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gradlab import leaks
+from gradlab.records import EXTRA, MISSING_WORDS
 from gradlab_grading.alternatives import alternative
 
 

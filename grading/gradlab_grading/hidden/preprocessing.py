@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.preprocessing import StandardScaler
+
 from gradlab import records
 from gradlab.checks import preprocessing as checks
 from gradlab.checks import questions, verdicts
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
-from sklearn.preprocessing import StandardScaler
-
 from gradlab_grading.hidden import hidden
 
 
