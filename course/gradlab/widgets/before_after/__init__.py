@@ -39,7 +39,7 @@ class BeforeAfter(Widget):
         self,
         functions: Mapping[str, Callable[..., Any]],
         *,
-        column: str = "glucose",
+        column: str = "pressure",
         steps: tuple[str, ...] = STEPS,
         fit_on: str = "train",
     ) -> None:

@@ -44,6 +44,12 @@ export function broken(title, problem) {
   return html("div", { class: "gl-panel gl-broken" }, html("h4", {}, title), html("p", { class: "gl-problem" }, problem));
 }
 
+/** The panel of a step after which the column is not there any more. @param {string} title @param {string} note */
+export function absent(title, note) {
+  return html("div", { class: "gl-panel" }, html("h4", {}, title),
+    html("p", { class: "gl-note" }, "This column was not chosen."), html("p", { class: "gl-note" }, note));
+}
+
 /**
  * The sample rows: raw text, then the value after each stage.
  * @param {{titles: string[], rows: {id: number, cells: string[]}[], caption: string}} table

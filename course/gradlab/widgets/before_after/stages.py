@@ -22,7 +22,7 @@ STEPS = ("clean", "impute", "choose", "scale")
 FUNCTIONS = ("clean_records", "split_indices", "fit_imputer", "apply_imputer", "fit_scaler", "apply_scaler")
 
 
-class Failed(Exception):  # noqa: N818 - it is an answer to be shown, not an error
+class Failed(Exception):
     """A step that did not work: `str` says what the student should read."""
 
 
@@ -84,7 +84,7 @@ class Workbench:
             raise Failed(f"{name} is not a function yet.")
         try:
             return function(*args)
-        except Exception as error:  # noqa: BLE001 - a student's function may raise anything
+        except Exception as error:
             raise Failed(explain(name, error, function)) from error
 
     def fitted(self, thing: str, basis: Any, rows: Any) -> np.ndarray:

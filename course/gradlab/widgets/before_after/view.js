@@ -2,7 +2,7 @@
 /** The before/after explorer: what is touched, what is asked of the kernel, and when the pictures are drawn. */
 
 import { button, choice, copy, html, latest, view } from "../kit.js";
-import { accuracyPlot, broken, panel, sampleTable, verdict } from "./draw.js";
+import { absent, accuracyPlot, broken, panel, sampleTable, verdict } from "./draw.js";
 import { samples, shifted, short } from "./values.js";
 
 const SAMPLES = 7;
@@ -158,17 +158,18 @@ class ExplorerView {
     return stage.values.subarray(first + column * rows, first + (column + 1) * rows);
   }
 
+  /** Whether the chosen column is still there after a stage. @param {any} stage */
+  isKept(stage) {
+    const column = this.config.columns.findIndex((/** @type {any} */ c) => c.name === this.column);
+    return stage.step === "raw" || stage.kept[FITS.indexOf(this.fit)].includes(column);
+  }
+
   /** What is said below a panel. @param {any} stage */
   note(stage) {
-    const { assays, columns } = this.config;
     if (stage.step === "raw") return "read as they stand, units and all";
-    const which = FITS.indexOf(this.fit);
-    const column = columns.findIndex((/** @type {any} */ c) => c.name === this.column);
-    if (stage.step === "choose") {
-      const own = stage.kept[which].includes(column) ? "this column is kept" : "this column is not chosen";
-      return `${own}; ${stage.assays[which]} of those chosen are noise`;
-    }
-    return stage.step === "clean" ? `and ${assays} columns of noise beside it` : "";
+    if (stage.step === "clean") return `beside it, ${this.config.assays} columns of noise`;
+    if (stage.step === "choose") return `${stage.assays[FITS.indexOf(this.fit)]} of the chosen columns are noise`;
+    return "";
   }
 
   draw() {
@@ -177,6 +178,7 @@ class ExplorerView {
     this.panels.replaceChildren(...this.stages.map((stage) => {
       const title = titles[stage.step] ?? "Split";
       if (stage.problem !== null) return broken(title, stage.problem);
+      if (!this.isKept(stage)) return absent(title, this.note(stage));
       const train = stage.step === "raw" ? null : this.train;
       return panel({ title, note: this.note(stage), values: this.values(stage), train });
     }));
@@ -184,7 +186,6 @@ class ExplorerView {
     this.dots.replaceChildren(this.accuracy === null ? html("p", { class: "gl-note" }, "measuring …")
       : this.accuracy.problem ? html("p", { class: "gl-problem" }, this.accuracy.problem)
       : accuracyPlot(this.accuracy, this.fit));
-    if (this.accuracy && !this.accuracy.problem) this.dots.append(html("p", { class: "gl-note" }, verdict(this.accuracy)));
     this.stage.drawn();
   }
 
@@ -195,7 +196,7 @@ class ExplorerView {
     const later = good.filter((stage) => stage.step !== "raw");
     const rows = samples(rawIds, rawCells[column], SAMPLES).map((row) => {
       const place = this.ids.indexOf(rawIds[row]);
-      const after = later.map((stage) => (place < 0 ? "no such row" : short(this.values(stage)[place])));
+      const after = later.map((stage) => (place < 0 ? "no such row" : !this.isKept(stage) ? "not chosen" : short(this.values(stage)[place])));
       return { id: rawIds[row], cells: [rawCells[column][row], ...after] };
     });
     return sampleTable({ titles: ["raw cell", ...later.map((stage) => titles[stage.step].toLowerCase())], rows,
