@@ -892,7 +892,7 @@ predict.reveal(accuracy_guess, float(found.accuracies["honest"].mean()), "the ho
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-preprocessing", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 10}
 # ### BEGIN SOLUTION
 # 1. The scaler takes two numbers from each column and sees no label, so the validation rows move it by little. The choice
-#    of columns sees the labels of the validation rows: of 200 columns of noise, some agree with them by chance, and those
+#    of columns sees the labels of the validation rows: of 150 columns of noise, some agree with them by chance, and those
 #    are chosen. The scaler belongs on the training rows all the same. If the validation rows come from another machine or
 #    another year, their mean is news, and nobody knows beforehand how much it is worth.
 # 2. Several images of one patient on both sides: split by patient, and look whether the accuracy falls. A mark of the
