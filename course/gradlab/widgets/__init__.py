@@ -1,5 +1,6 @@
 """The widgets of the course. Each is driven by what the student has just written."""
 
+from gradlab.widgets.before_after import BeforeAfter
 from gradlab.widgets.optimizer_race import OptimizerRace
 
-__all__ = ["OptimizerRace"]
+__all__ = ["BeforeAfter", "OptimizerRace"]
