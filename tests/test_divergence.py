@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from gradlab.divergence import first_divergence, silent, trace
 from gradlab.tapped import careless_mlp_backward, mlp_loss, random_mlp
 

@@ -1,11 +1,12 @@
 """Computations with named intermediates: a small network as the oracle of `first_divergence`, and a wrong one."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gradlab.divergence import Tap, silent
-import itertools
 
 Layers = list[dict[str, Float[Array, "..."]]]
 

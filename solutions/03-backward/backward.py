@@ -37,12 +37,13 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
 from gradlab import predict, widgets
 from gradlab.checks import backward as checks
 from gradlab.curves import Waves
 from gradlab.divergence import first_divergence, silent
 from gradlab.tapped import careless_mlp_backward, mlp_loss, random_mlp
-from jaxtyping import Array, Float, Int, PyTree
 
 # %% [markdown]
 # ## 1. A gradient by measurement
@@ -273,12 +274,12 @@ class Value:
         """The product with another node or a plain number, a new node."""
         other = other if isinstance(other, Value) else Value(other)
         ### BEGIN SOLUTION
-        left, right = self.data, other.data
-        product = Value(left * right, (self, other))
+        mine, theirs = self.data, other.data
+        product = Value(mine * theirs, (self, other))
 
         def push():
-            self.grad += right * product.grad
-            other.grad += left * product.grad
+            self.grad += theirs * product.grad
+            other.grad += mine * product.grad
 
         product.push = push
         return product
@@ -369,8 +370,8 @@ def backward(root: Value) -> None:
         if node in seen:
             return
         seen.add(node)
-        for parent in node.parents:
-            visit(parent)
+        for source in node.parents:
+            visit(source)
         order.append(node)
 
     visit(root)
@@ -401,6 +402,7 @@ hidden.backward(Value)
 
 # %%
 def expression(x, w):
+    """Two paths lead to a, and three to x."""
     a = x * w
     b = a + x
     return a * b + b.tanh()
@@ -518,7 +520,8 @@ def affine_vjp(
         The cotangents of x, weight and bias. Nothing is averaged over the batch: a mean belongs to the loss.
     """
     ### BEGIN SOLUTION
-    return cotangent @ weight.T, x.T @ cotangent, unbroadcast(cotangent, bias.shape)
+    on_x, on_weight = cotangent @ weight.T, x.T @ cotangent
+    return on_x, on_weight, unbroadcast(cotangent, bias.shape)
     ### END SOLUTION
 
 
@@ -852,21 +855,23 @@ def mlp_backward(
     ### BEGIN SOLUTION
     inputs, befores = [], []
     carried = x
-    for i, layer in enumerate(params):
+    for level, layer in enumerate(params):
         inputs.append(carried)
-        befores.append(tap(f"before {i}", carried @ layer["weight"] + layer["bias"][None, :]))
-        carried = tap(f"after {i}", jnp.maximum(befores[-1], 0.0)) if i < len(params) - 1 else befores[-1]
+        befores.append(tap(f"before {level}", carried @ layer["weight"] + layer["bias"][None, :]))
+        inner = level < len(params) - 1
+        carried = tap(f"after {level}", jnp.maximum(befores[-1], 0.0)) if inner else befores[-1]
     log_probability = jax.nn.log_softmax(carried)
     loss = -jnp.mean(log_probability[jnp.arange(len(labels)), labels])
 
     gradients = []
     back = log_softmax_cross_entropy_vjp(carried, labels, jnp.ones(()))
-    for i in reversed(range(len(params))):
-        tap.cotangent(f"before {i}", back)
-        further, on_weight, on_bias = affine_vjp(inputs[i], params[i]["weight"], params[i]["bias"], back)
+    for level in reversed(range(len(params))):
+        tap.cotangent(f"before {level}", back)
+        weight, bias = params[level]["weight"], params[level]["bias"]
+        further, on_weight, on_bias = affine_vjp(inputs[level], weight, bias, back)
         gradients.insert(0, {"weight": on_weight, "bias": on_bias})
-        if i > 0:
-            back = relu_vjp(befores[i - 1], tap.cotangent(f"after {i - 1}", further))
+        if level > 0:
+            back = relu_vjp(befores[level - 1], tap.cotangent(f"after {level - 1}", further))
     return loss, gradients
     ### END SOLUTION
 
@@ -1022,7 +1027,7 @@ def straight_through_round(x: Float[Array, " n"]) -> Float[Array, " n"]:
 def straight_through_forward(x: Float[Array, " n"]) -> tuple:
     """The value, and what the backward rule needs."""
     ### BEGIN SOLUTION
-    return jnp.round(x), None
+    return jnp.round(x), ()
     ### END SOLUTION
 
 
@@ -1162,9 +1167,10 @@ def gradient_flow(
         hidden = jnp.tanh(before) if activation == "tanh" else jnp.maximum(before, 0.0)
         slopes.append(1 - hidden**2 if activation == "tanh" else (before > 0).astype(before.dtype))
     sizes = [jnp.sqrt(jnp.mean(cotangent**2))]
-    for weight, slope in zip(weights[::-1], slopes[::-1], strict=True):
-        cotangent = (cotangent * slope) @ weight.T
-        sizes.insert(0, jnp.sqrt(jnp.mean(cotangent**2)))
+    back = cotangent
+    for weight, slope in reversed(list(zip(weights, slopes, strict=True))):
+        back = (back * slope) @ weight.T
+        sizes.insert(0, jnp.sqrt(jnp.mean(back**2)))
     return jnp.stack(sizes)
     ### END SOLUTION
 

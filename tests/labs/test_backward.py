@@ -1,6 +1,5 @@
-"""Lab 03: its matrix, and the independence of its oracle."""
+"""Lab 03: its oracle agrees with others that are independent of it."""
 
-import importlib
 import math
 from functools import partial
 
@@ -8,36 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from gradlab.checks import backward as checks
 from gradlab.checks import complex_step
-from gradlab.checks.exercise import exercises
-from gradlab_grading import matrix
-from gradlab_grading.reference import lab_folders, reference
-
-LAB = "03-backward"
-
-
-@pytest.fixture(scope="module")
-def names():
-    return reference(lab_folders()[LAB])
-
-
-@pytest.mark.parametrize("exercise", exercises(checks), ids=lambda exercise: exercise.name)
-def test_matrix(names, exercise):
-    line = matrix.line(LAB, exercise, tuple(names[name] for name in exercise.arguments))
-    assert not line.gaps
-
-
-def test_points_add_up():
-    graded = sum(exercise.points for exercise in exercises(checks))
-    assert graded == 90  # and ten for the written questions
-
-
-def test_the_matrix_notices_a_reference_that_is_wrong(names):
-    wrong = importlib.import_module("gradlab.mistakes.backward").open_at_zero
-    line = matrix.line(LAB, checks.relu_vjp, (wrong,))
-    assert any("the reference gets" in gap for gap in line.gaps)
-
 
 FORWARD = {
     "affine": (complex_step.affine, lambda x, w, b: jnp.dot(x, w) + b[None], [(3, 2), (2, 4), (4,)]),
@@ -76,4 +48,4 @@ def test_the_hessian_of_the_valley_agrees_with_jax():
     x, v = np.array([0.3, -1.2, 0.7]), np.array([1.0, 2.0, -0.5])
     with jax.enable_x64(True):
         hessian = jax.hessian(checks.Valley(2.5))(jnp.asarray(x))
-    np.testing.assert_allclose(checks.valley_hvp(2.5, x, v), hessian @ v, rtol=1e-10)
+    np.testing.assert_allclose(checks.valley_hvp(2.5, x, v), np.asarray(hessian) @ v, rtol=1e-10)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from gradlab.seam import probe
 from gradlab.seam.handle import StudentError, local
 

@@ -5,6 +5,7 @@ student's float32 results are compared at rtol 1e-4 and atol 1e-5: a few dozen r
 a wide margin, and far below what any of the known mistakes changes.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,7 +24,6 @@ from gradlab.curves import Coupled, Scaled, Valley, Waves
 from gradlab.landscapes import Quadratic
 from gradlab.seam import probe
 from gradlab.seam.handle import Handle
-import itertools
 
 close = partial(Case, rtol=1e-4, atol=1e-5)
 UNTOUCHED = "the arguments are as they were"
@@ -478,7 +478,7 @@ def hvp(draw: Draw) -> Iterator[Case]:
         run=lambda hvp: "[61,61]" in probe.jaxpr(hvp, Valley(b), *on_device(long, long)),
         want=False,
         trivial=True,
-        because="For a billion parameters the Hessian has 10^18 entries. Its product with one vector costs two gradients.",
+        because="For a billion parameters the Hessian has 10^18 entries. One product with it costs two gradients.",
     )
 
 
@@ -545,8 +545,8 @@ def deep_init(draw: Draw) -> Iterator[Case]:
             want={"gain per layer": 0.0, "layers alike": False, "alike for another key": False},
             # A factor of 20 over all layers. tanh with the right variance loses a factor of 5 to 7, since it flattens.
             atol=0.065,
-            because="The gain is the mean of log10 of the factor by which one layer multiplies the gradient. Layers, and"
-            " weights from different keys, must not be alike.",
+            because="The gain is the mean of log10 of the factor by which one layer multiplies the gradient. Layers"
+            " must not be alike, and neither must the weights of different keys.",
         )
 
 

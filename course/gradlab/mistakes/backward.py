@@ -1231,8 +1231,7 @@ def the_same_variance_for_relu(key, depth, width, activation):
 def one_matrix_for_all_layers(key, depth, width, activation):
     """One good matrix is good for every layer.
 
-    Then the network applies one matrix thirty times, and its power is ruled by its largest singular directions. Draw each
-    layer afresh.
+    Then the network applies one matrix again and again, and a power vanishes or explodes. Draw each layer afresh.
     """
     matrix = _drawn(key, 1, width, (2 if activation == "relu" else 1) / width)
     return jnp.tile(matrix, (depth, 1, 1))

@@ -71,7 +71,8 @@ class _Edges:
         other = other if isinstance(other, _Edges) else type(self)(other)
         return type(self)(self.data * other.data, [(self, other.data), (other, self.data)])
 
-    __radd__, __rmul__ = __add__, __mul__
+    __radd__ = __add__
+    __rmul__ = __mul__
 
     def tanh(self):
         grown = math.exp(2 * self.data)
@@ -87,19 +88,19 @@ class CountedUses(_Edges):
         uses, reached = {id(self): 0}, [self]
         for node in reached:
             node.grad = 0.0
-            for parent in node.parents:
-                if id(parent) not in uses:
-                    uses[id(parent)] = 0
-                    reached.append(parent)
-                uses[id(parent)] += 1
+            for behind in node.parents:
+                if id(behind) not in uses:
+                    uses[id(behind)] = 0
+                    reached.append(behind)
+                uses[id(behind)] += 1
         self.grad, ready = 1.0, [self]
         while ready:
             node = ready.pop()
             node.push()
-            for parent in node.parents:
-                uses[id(parent)] -= 1
-                if not uses[id(parent)]:
-                    ready.append(parent)
+            for behind in node.parents:
+                uses[id(behind)] -= 1
+                if not uses[id(behind)]:
+                    ready.append(behind)
 
 
 @alternative(of="backward")
@@ -275,7 +276,7 @@ def mlp_backward_recursive(params, x, labels):
 @alternative(of="log1pexp")
 def log1pexp_by_logaddexp(x):
     """The library's function, whose own rule is safe."""
-    return jnp.logaddexp(x, 0.0)
+    return jnp.logaddexp(0.0, x)
 
 
 @alternative(of="log1pexp")

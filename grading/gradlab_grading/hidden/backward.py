@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from gradlab.checks import backward as checks
 from gradlab.checks.case import Case
 from gradlab.checks.complex_step import attention, cross_entropy, layer_norm, pullback
@@ -14,7 +15,6 @@ from gradlab.checks.draw import Draw
 from gradlab.curves import Waves
 from gradlab.seam import probe
 from gradlab.seam.handle import Handle
-
 from gradlab_grading.hidden import hidden
 
 close = checks.close
@@ -63,9 +63,9 @@ def _deep_and_ladder(draw: Draw) -> Iterator[Case]:
         return x * y
 
     def run(Value: Handle) -> list[float]:
-        x, y = Value(a), Value(b)
-        ladder(x, y).backward()
-        return [x.grad, y.grad]
+        one, other = Value(a), Value(b)
+        ladder(one, other).backward()
+        return [one.grad, other.grad]
 
     want = pullback(lambda x, y: ladder(x[()], y[()]), (a, b), 1.0)
     yield Case("a ladder of paths", run=run, want=[float(w) for w in want], rtol=1e-6)
@@ -157,11 +157,11 @@ def _far_out(draw: Draw) -> Iterator[Case]:
 
 
 def _a_matrix(draw: Draw) -> Iterator[Case]:
-    x, cotangent = draw.normal(2, 3, scale=4), draw.normal(2, 3)
+    table, arriving = draw.normal(2, 3, scale=4), draw.normal(2, 3)
     yield close(
         "a matrix",
-        run=lambda f: probe.vjp(f, jnp.asarray(x), cotangent=jnp.asarray(cotangent)),
-        want=(np.round(x), (cotangent,)),
+        run=lambda f: probe.vjp(f, jnp.asarray(table), cotangent=jnp.asarray(arriving)),
+        want=(np.round(table), (arriving,)),
     )
 
 
