@@ -1,5 +1,7 @@
 """The widgets of the course. Each is driven by what the student has just written."""
 
+from gradlab.widgets.gradient_flow import GradientFlow
+from gradlab.widgets.graph import Graph
 from gradlab.widgets.optimizer_race import OptimizerRace
 
-__all__ = ["OptimizerRace"]
+__all__ = ["GradientFlow", "Graph", "OptimizerRace"]
