@@ -395,8 +395,8 @@ hidden.backward(Value)
 
 # %% [markdown]
 # **See it.** Your nodes and your `backward`, on a small expression. Step through it with the buttons or the arrow keys.
-# Each step is one write to a gradient: upstream times local derivative. Watch $a$: its gradient has two shares, and they
-# arrive at different times. Tick *guess first* and type each gradient before you see it. If your code ever assigns where
+# Each step is one write to a gradient: upstream times local derivative. Watch the first product, which the
+# expression calls `a`: its gradient has two shares, and they arrive at different times. Tick *guess first* and type each gradient before you see it. If your code ever assigns where
 # it should add, the walk stops there and says so.
 
 

@@ -29,9 +29,8 @@ def still(sizes: Float[np.ndarray, "times depth+1"], label: str) -> str:
         for time in range(sizes.shape[0])
         for layer in range(sizes.shape[1])
     )
-    return (
-        f'<svg viewBox="0 0 480 240" role="img" aria-label="{escape(label)} {escape(verdict(sizes[0]))}">{cells}</svg>'
-    )
+    words = escape(f"{label} {verdict(sizes[0])}")
+    return f'<svg viewBox="0 0 480 240" role="img" aria-label="{words}">{cells}</svg>'
 
 
 def _paint(change: float) -> str:

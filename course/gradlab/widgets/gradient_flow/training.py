@@ -12,7 +12,7 @@ from gradlab.landscapes import DIGIT_CLASSES, PIXELS, digits
 
 BATCH, EVERY, SNAPSHOTS, LEARNING_RATE = 32, 4, 13, 0.05
 STEPS = [EVERY * i for i in range(SNAPSHOTS)]
-BINS, LOWEST, HIGHEST = 28, -10.0, 4.0  # of the histograms, in powers of ten
+BINS, LOWEST, HIGHEST = 30, -15.0, 5.0  # of the histograms, in powers of ten
 #: Standard deviation of the weights over 1 / sqrt(width).
 GAINS = {"glorot": 1.0, "he": 2**0.5, "small": 0.5, "large": 2.0}
 

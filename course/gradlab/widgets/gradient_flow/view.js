@@ -3,7 +3,7 @@
 
 import { button, choice, copy, html, latest, slider, svg, view } from "../kit.js";
 
-const MAP = { width: 500, height: 330, left: 46, right: 492, top: 10, bottom: 292 };
+const MAP = { width: 500, height: 314, left: 46, right: 492, top: 10, bottom: 292 };
 const SMALL = { width: 400, height: 160, left: 46, right: 392, top: 22, bottom: 128 };
 const WEIGHTS = [
   { value: "yours", text: "your deep_init" }, { value: "glorot", text: "variance 1/n" }, { value: "he", text: "variance 2/n" },
@@ -204,8 +204,7 @@ class FlowView {
     const label = (/** @type {number} */ layer) => svg("text", { x: MAP.left - 6, y: this.box(0, layer).y + this.box(0, layer).height / 2 + 4, "text-anchor": "end" }, layer === 0 ? "input" : layer);
     const foot = [0, Math.floor(steps.length / 2), steps.length - 1].map((time) =>
       svg("text", { x: this.box(time, 0).x + this.box(time, 0).width / 2, y: MAP.bottom + 16, "text-anchor": "middle" }, steps[time]));
-    this.map.axes.replaceChildren(...[...new Set([0, Math.round((rows - 1) / 2), rows - 1])].map(label), ...foot,
-      svg("text", { x: MAP.right, y: MAP.bottom + 34, "text-anchor": "end" }, "training step"));
+    this.map.axes.replaceChildren(...[...new Set([0, Math.round((rows - 1) / 2), rows - 1])].map(label), ...foot);
   }
 
   draw() {

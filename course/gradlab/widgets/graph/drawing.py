@@ -6,7 +6,7 @@ from typing import Any
 from gradlab.widgets.graph.walk import Walk
 
 NODE = {"width": 112, "height": 50}
-_COLUMN, _ROW, _MARGIN = 158, 84, 14
+_COLUMN, _ROW, _MARGIN = 176, 84, 14
 
 
 def layout(walk: Walk) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def layout(walk: Walk) -> dict[str, Any]:
     for place, level in enumerate(walk.levels):
         columns.setdefault(level, []).append(place)
     tallest = max((len(column) for column in columns.values()), default=1)
-    middle = _MARGIN + NODE["height"] / 2 + (tallest - 1) * _ROW / 2 + 28
+    middle = _MARGIN + NODE["height"] / 2 + (tallest - 1) * _ROW / 2 + 34
     centres: dict[int, tuple[float, float]] = {}
     for level in sorted(columns):
         # A node stands beside its parents; every second column is moved, so that long edges find a gap.
@@ -28,7 +28,7 @@ def layout(walk: Walk) -> dict[str, Any]:
         x = _MARGIN + NODE["width"] / 2 + level * _COLUMN
         centres |= {place: (x, top + row * _ROW) for row, place in enumerate(column)}
     edges = [
-        _edge(centres[parent], centres[child], parent, child, number)
+        _edge(centres[parent], centres[child], parent, child, number, middle)
         for child, above in enumerate(walk.parents)
         for number, parent in enumerate(above)
     ]
@@ -44,11 +44,13 @@ def _mean(heights: list[float], otherwise: float) -> float:
     return sum(heights) / len(heights) if heights else otherwise
 
 
-def _edge(start: tuple[float, float], end: tuple[float, float], parent: int, child: int, number: int) -> dict[str, Any]:
+def _edge(
+    start: tuple[float, float], end: tuple[float, float], parent: int, child: int, number: int, middle: float
+) -> dict[str, Any]:
     x0, y0, x1, y1 = start[0] + NODE["width"] / 2, start[1], end[0] - NODE["width"] / 2, end[1]
     # The two edges of x * x part, and an edge that passes over a column bows around what stands there.
     columns = round((end[0] - start[0]) / _COLUMN)
-    bow = (12 if number else -12) + (columns - 1) * (38 if y0 + y1 >= 2 * start[1] else -38)
+    bow = (12 if number else -12) + (columns - 1) * (70 if start[1] >= middle else -70)
     reach = max(30.0, (x1 - x0) / 3)
     path = f"M{x0:.1f} {y0:.1f}C{x0 + reach:.1f} {y0 + bow:.1f} {x1 - reach:.1f} {y1 + bow:.1f} {x1:.1f} {y1:.1f}"
     return {"parent": parent, "child": child, "d": path, "x": (x0 + x1) / 2, "y": (y0 + y1) / 2 + 0.75 * bow}
@@ -68,16 +70,17 @@ def still(walk: Walk, gradients: list[float], label: str) -> str:
     """The graph with values and final gradients as an SVG."""
     place = layout(walk)
     edges = "".join(f'<path class="gl-edge" d="{edge["d"]}"/>' for edge in place["edges"])
+    width, height = NODE["width"], NODE["height"]
+    box = f'<rect class="gl-node" x="{-width / 2}" y="{-height / 2}" width="{width}" height="{height}" rx="6"/>'
     nodes = "".join(
-        f'<g transform="translate({x:.1f} {y:.1f})"><rect class="gl-node" x="{-NODE["width"] / 2}" y="{-NODE["height"] / 2}"'
-        f' width="{NODE["width"]}" height="{NODE["height"]}" rx="6"/>'
-        f'<text class="gl-node-name" text-anchor="middle" y="-6">{escape(name(walk, i))}</text>'
-        f'<text class="gl-node-numbers" text-anchor="middle" y="15">{number(walk.data[i])} | {number(gradients[i])}</text></g>'
+        f'<g transform="translate({x:.1f} {y:.1f})">{box}'
+        f'<text text-anchor="middle" y="-6">{escape(name(walk, i))}</text>'
+        f'<text text-anchor="middle" y="15">{number(walk.data[i])} | {number(gradients[i])}</text></g>'
         for i, (x, y) in enumerate(place["nodes"])
     )
     style = (
         ".gl-edge{fill:none;stroke:var(--gl-rule);stroke-width:1.5}.gl-node{fill:var(--gl-paper);stroke:var(--gl-muted)}"
         ".gl-picture text{fill:var(--gl-ink);font:13px var(--gl-sans)}"
     )
-    box = f'viewBox="0 0 {place["width"]:.0f} {place["height"]:.0f}"'
-    return f'<svg {box} role="img" aria-label="{escape(label)}"><style>{style}</style>{edges}{nodes}</svg>'
+    view = f'viewBox="0 0 {place["width"]:.0f} {place["height"]:.0f}"'
+    return f'<svg {view} role="img" aria-label="{escape(label)}"><style>{style}</style>{edges}{nodes}</svg>'

@@ -10,6 +10,7 @@ import numpy as np
 
 STEP = 1e-30  # of the complex step, which gives the true gradients
 MOST_NODES, MOST_WRITES = 60, 600
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class TooLong(RuntimeError):
@@ -144,9 +145,7 @@ class _Watch:
 
     def _write(self, place: int, after: float) -> None:
         if len(self.writes) >= MOST_WRITES:
-            raise TooLong(
-                f"backward has written to gradients {MOST_WRITES} times: does it visit nodes again and again?"
-            )
+            raise TooLong(f"backward has written {MOST_WRITES} gradients: does it visit nodes again and again?")
         source, before = (self._pushing[-1] if self._pushing else None), self._grads[place]
         lost = source is not None and before != 0 and not self._read[place]
         upstream = self._grads[source] if source is not None else 0.0
@@ -196,7 +195,7 @@ def _operation(data: tuple[float, ...], place: int, above: tuple[int, ...]) -> s
         return "tanh"
     if len(above) == 2:
         total = data[above[0]] + data[above[1]]
-        return "+" if abs(total - data[place]) <= 1e-9 * (1 + abs(total)) else "×"
+        return "+" if abs(total - data[place]) <= 1e-9 * (1 + abs(total)) else TIMES
     return ""
 
 
