@@ -32,7 +32,7 @@ def step_error() -> Figure:
     axis.loglog(steps, error(np.float32, central=False), **SECOND, label="one side, float32")
     axis.loglog(steps, error(np.float32, central=True), **FIRST, label="central, float32")
     axis.loglog(steps, error(np.float64, central=True), **THIRD, label="central, float64")
-    axis.axvline(6e-8 ** (1 / 3), color=INK, linewidth=0.8)
+    axis.axvline(6e-8 ** (1 / 3), ymax=0.8, color=INK, linewidth=0.8)
     axis.text(6e-8 ** (1 / 3) * 1.15, 2e-11, "∛ε", va="bottom")
     axis.set(xlabel="step h", ylabel="relative error", ylim=(1e-12, 1e3), xlim=(1e-9, 1))
     axis.set_yticks(10.0 ** np.arange(-12, 1, 4))
@@ -88,7 +88,7 @@ def layer_norm_paths() -> Figure:
         axis.set(title=title, xlabel="cosine with the gradient", ylim=(0, 1.05))
     left.set_ylabel("part of the rows")
     right.text(0.07, 0.8, "all three paths", color=FIRST["color"])
-    right.text(0.2, 0.09, "statistics constant", color=SECOND["color"])
+    right.text(0.25, 0.1, "statistics\nconstant", color=SECOND["color"])
     figure.subplots_adjust(left=MARGIN)
     return figure
 
