@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from gradlab_grading.browser import chromium, jupyterlab, open_notebook, write_notebook
 from gradlab_grading.reference import lab_folders
@@ -79,10 +80,10 @@ def test_moving_a_leaf_computes_everything_anew(view):
     assert "gradient 0.772, which is right" in row.inner_text()
     view(0).get_by_role("slider", name="x").focus()
     view(0).page.keyboard.press("ArrowRight")
-    view(0).page.wait_for_function("row => row.innerText.includes('0.85')", arg=row.element_handle())
+    expect(row).to_contain_text("0.85")
     assert "which is right" in row.inner_text()
     press(view(0), "Reset")
-    view(0).page.wait_for_function("row => row.innerText.includes('0.772')", arg=row.element_handle())
+    expect(row).to_contain_text("gradient 0.772, which is right")
 
 
 def test_a_gradient_can_be_guessed_before_it_is_revealed(view):
@@ -113,7 +114,7 @@ def test_the_map_answers_keys_and_settings(view):
     assert "Step 4." in flow.locator(".gl-verdict").inner_text()
     assert re.search(r"Activation 1: .* Measured by your gradient_flow", flow.inner_text())
     flow.get_by_label("Weights").select_option("small")
-    flow.page.wait_for_function("f => f.innerText.includes('it vanishes')", arg=flow.element_handle(), timeout=60_000)
+    expect(flow).to_contain_text("it vanishes", timeout=60_000)
     flow.get_by_label("residual connections").check()
     flow.page.wait_for_function(
         "f => f.innerText.includes('Measured by JAX')", arg=flow.element_handle(), timeout=60_000
