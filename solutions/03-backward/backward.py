@@ -175,8 +175,8 @@ hidden.gradient_errors(gradient_errors)
 # A small step has a small error of its own, proportional to $h^2$. So take $h$ as small as possible? A float32 holds
 # about seven digits. $f(x+h)$ and $f(x-h)$ agree in nearly all of them, and the rounding that is left is divided by $2h$.
 #
-# Which $h$ gives the smallest error for the sum of five sines in float32? Write your number into the next cell and run it
-# before you go on.
+# Which $h$ gives the smallest error for the sum of five sines in float32? Write
+# `best_step_guess = ` and your number into the next cell, and run it before you go on.
 
 # %% nbgrader={"grade": false, "grade_id": "best-step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION
@@ -850,7 +850,7 @@ def mlp_backward(
         tap: names intermediate values and cotangents for `first_divergence`; by default it does nothing.
 
     Returns:
-        The mean cross-entropy, and its gradients in the structure of `params`.
+        The mean cross-entropy, and its gradients in the structure of `params`. Everything can be traced by `jax.jit`.
     """
     ### BEGIN SOLUTION
     inputs, befores = [], []
@@ -893,10 +893,8 @@ hidden.mlp_backward(mlp_backward)
 # colleague's backward pass. The second line compares it with yours. If you tapped nothing, only the gradients are compared.
 
 # %%
-net, (batch, classes) = (
-    random_mlp(seed=3, sizes=(5, 8, 6, 4)),
-    (jnp.ones((7, 5)) * jnp.arange(7.0)[:, None] / 3, jnp.arange(7) % 4),
-)
+net = random_mlp(seed=3, sizes=(5, 8, 6, 4))
+batch, classes = jnp.ones((7, 5)) * jnp.arange(7.0)[:, None] / 3, jnp.arange(7) % 4
 
 
 def named(backward_pass):
@@ -1190,7 +1188,7 @@ hidden.gradient_flow(gradient_flow)
 #
 # Take 20 layers of relu, 128 wide. The weights are normal with variance $1/n$, so that the *product* $h W$ keeps the size
 # of $h$. By which factor is the gradient at the input smaller (or larger) than at the output? Guess the power of ten.
-# Write your factor, for example `0.5` or `100`, into the next cell and run it before you go on.
+# Write `shrink_guess = ` and your factor, for example 0.5 or 100, into the next cell, and run it before you go on.
 
 # %% nbgrader={"grade": false, "grade_id": "shrink", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION
