@@ -88,6 +88,11 @@ def vmap(function: Handle, **options: Any) -> Handle:
     return function.perform("vmap", **options)
 
 
+def vjp(function: Handle, *args: Any, cotangent: Any) -> tuple[Any, tuple]:
+    """The value and the cotangents of `args`, by `jax.vjp`; `cotangent` has the shape and dtype of the value."""
+    return function.perform("vjp", *args, cotangent=cotangent)
+
+
 def kind(obj: Handle) -> str:
     """The class name of the student's object."""
     return obj.perform("kind")

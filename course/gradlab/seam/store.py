@@ -131,6 +131,11 @@ def _trace_count(target: Any, *calls: tuple) -> int:
     return count
 
 
+def _vjp(target: Any, *args: Any, cotangent: Any) -> tuple[Any, tuple]:
+    value, pull_back = jax.vjp(target, *args)
+    return value, pull_back(cotangent)
+
+
 OPERATIONS: dict[str, Operation] = {
     "call": _call,
     "after_call": _after_call,
@@ -143,6 +148,7 @@ OPERATIONS: dict[str, Operation] = {
     "grad": lambda target, **options: jax.grad(target, **options),
     "jit": lambda target, **options: jax.jit(target, **options),
     "vmap": lambda target, **options: jax.vmap(target, **options),
+    "vjp": _vjp,
     "jaxpr": _jaxpr,
     "program": _program,
     "compiled": _compiled,

@@ -1,6 +1,8 @@
 """The widgets of the course. Each is driven by what the student has just written."""
 
 from gradlab.widgets.before_after import BeforeAfter
+from gradlab.widgets.gradient_flow import GradientFlow
+from gradlab.widgets.graph import Graph
 from gradlab.widgets.optimizer_race import OptimizerRace
 
-__all__ = ["BeforeAfter", "OptimizerRace"]
+__all__ = ["BeforeAfter", "GradientFlow", "Graph", "OptimizerRace"]
