@@ -33,9 +33,9 @@ class Setting:
 class Behaviour(Widget):
     """A network of two inputs and two classes, over the plane and in training.
 
-    `forward(params, x)` gives logits of shape (n, 2) for `x` of shape (n, 2); `params` is any pytree. Where it is a list of
-    layers with `weight` and `bias`, as in lab 02, the hidden units are shown and their weights can be edited; for other
-    networks `hidden(params, x)` may give a list of arrays (n, units), one for each hidden layer.
+    `forward(params, x)` gives logits of shape (n, 2) for `x` of shape (n, 2); `params` is any pytree. Where it is a
+    list of layers with `weight` and `bias`, as in lab 02, the hidden units are shown and their weights can be edited;
+    for other networks `hidden(params, x)` may give a list of arrays (n, units), one for each hidden layer.
     `loss(logits, labels)` is what training minimises, the cross-entropy if it is not given.
 
     A function that is not written yet, raises, or returns the wrong thing says so in the widget.

@@ -44,7 +44,7 @@ export function plane(config) {
         ...train.map((/** @type {number[]} */ p, /** @type {number} */ i) => mark(p, i < given ? "" : "gl-painted")));
       caption.textContent = enlarged
         ? `Layer ${enlarged[0] + 1}, unit ${enlarged[1] + 1}, before its ReLU: orange where it is above 0, blue below.`
-        : "Decision: orange for class 1, blue for class 0, pale where the network is unsure.";
+        : "Orange where the network decides for class 1, blue for class 0, faint where it is unsure. Filled points train it, hollow ones test it.";
     },
     /** Show a stroke at once; the kernel's answer draws it again. @param {number[]} point */
     dab(point) {

@@ -6,7 +6,7 @@ export const BLUE = [0, 114, 178];
 export const ORANGE = [230, 159, 0];
 const GREY = [128, 128, 128];
 const FAINT = 25;
-const STRONG = 190;
+const STRONG = 135;
 
 /**
  * A map as pixels: the sign as a colour, the size as its strength, and a grey line where the sign changes. What is not

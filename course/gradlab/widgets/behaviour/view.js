@@ -2,7 +2,7 @@
 /** The behaviour of a network: what is touched, what is asked of the kernel, and when the pictures are drawn. */
 
 import { button, choice, copy, html, latest, slider, stillness, view } from "../kit.js";
-import { insideWindow, pixel } from "../optimizer_race/geometry.js";
+import { insideWindow, number, pixel } from "../optimizer_race/geometry.js";
 import { losses, plane, unitMaps, weightPanel } from "./draw.js";
 import { behaviourKeywords, stroke, unpackMaps } from "./pixels.js";
 
@@ -32,15 +32,18 @@ class BehaviourView {
     this.playing = false;
     /** @type {any} */
     this.scene = null;
-    this.frame = 0;
     this.plane = plane(this.config);
     this.units = unitMaps(this.config, (layer, unit) => stage.run(() => this.enlarge(layer, unit)));
     this.losses = losses();
     this.weights = weightPanel((source, value) => stage.run(() => this.edit(source, value)));
     this.problem = html("p", { class: "gl-problem", role: "alert", hidden: true });
     this.controls = this.makeControls();
+    /** How often it began anew: what was asked before that is no longer wanted. */
+    this.begun = 0;
     // Only the newest value of a slider matters; a stroke or a step must not be dropped.
-    this.newest = latest((/** @type {string} */ name, /** @type {object} */ question) => this.ask(name, question));
+    this.newest = latest(async (/** @type {number} */ begun, /** @type {object} */ question) => {
+      if (begun === this.begun) await this.ask("edit", question);
+    });
     stage.root.append(...this.layout());
     this.listen();
     this.plane.setBrush(this.place);
@@ -87,9 +90,10 @@ class BehaviourView {
     on(c.reset, "click", () => this.reset());
     on(c.copy, "click", () => copy(behaviourKeywords(this.setting), this.stage.say));
     on(c.play, "click", () => this.play());
-    on(c.step, "click", () => {
+    on(c.step, "click", async () => {
       this.stop();
-      return this.train();
+      await this.train();
+      this.tell();
     });
     on(c.whole, "click", () => this.enlarge(-1, -1));
     on(this.plane.brush, "keydown", (event) => this.nudge(event));
@@ -118,18 +122,15 @@ class BehaviourView {
     }
     this.setting.painted = answer.painted;
     this.scene = { ...answer, maps: unpackMaps(answer, buffers, this.config.small) };
+    await new Promise((done) => requestAnimationFrame(done));
     this.draw();
   }
 
   draw() {
-    if (this.frame || !this.scene) return;
-    this.frame = requestAnimationFrame(() => this.stage.run(() => {
-      this.frame = 0;
-      const scene = { ...this.scene, chosen: this.chosen };
-      for (const picture of [this.plane, this.units, this.losses, this.weights]) picture.draw(scene);
-      this.controls.whole.hidden = !scene.enlarged;
-      this.stage.drawn();
-    }));
+    const scene = { ...this.scene, chosen: this.chosen };
+    for (const picture of [this.plane, this.units, this.losses, this.weights]) picture.draw(scene);
+    this.controls.whole.hidden = !scene.enlarged;
+    this.stage.drawn();
   }
 
   /** A unit on the large map and its weights beside it; the same once more, or -1, shows the decision again. */
@@ -142,18 +143,21 @@ class BehaviourView {
 
   edit(/** @type {number} */ source, /** @type {number} */ value) {
     const [layer, index] = this.chosen ?? [0, 0];
-    return this.newest("edit", { layer, index, source, value });
+    return this.newest(this.begun, { layer, index, source, value });
   }
 
   /** @param {{data: string, seed: number}} points */
   begin(points) {
     this.stop();
+    this.begun++;
     Object.assign(this.setting, points);
     return this.ask("begin", points);
   }
 
   async reset() {
     this.stop();
+    this.begun++;
+    this.stage.say("");
     this.setting = structuredClone(this.config.setting);
     this.enlarged = null;
     this.controls.data.select.value = this.setting.data;
@@ -174,14 +178,20 @@ class BehaviourView {
     this.showPlay();
     while (this.playing) {
       await this.train(STEPS_A_FRAME);
-      // The browser paints, and the buttons answer, between two questions.
-      await new Promise((done) => requestAnimationFrame(done));
     }
   }
 
   stop() {
+    if (this.playing) this.tell();
     this.playing = false;
     this.showPlay();
+  }
+
+  /** Say where training stands, to a screen reader too. */
+  tell() {
+    if (!this.scene) return;
+    const { step, scores } = this.scene;
+    this.stage.say(`After ${step} steps: loss ${number(scores.train.loss)} on the training points, ${number(scores.test.loss)} on the test points.`);
   }
 
   showPlay() {
@@ -199,6 +209,7 @@ class BehaviourView {
   dab([x, y]) {
     const point = [...insideWindow(x, y, this.config.window), Number(this.controls.brush.select.value)];
     this.strokes.push(point);
+    if (point[2] >= 0) this.setting.painted.push(point);
     this.plane.dab(point);
   }
 
