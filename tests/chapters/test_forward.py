@@ -88,7 +88,7 @@ def test_variance_by_difference_is_lost_at_a_mean_of_four_thousand() -> None:
 
 def test_weights_of_an_affine_layer_and_a_convolution() -> None:
     says(f"an affine layer has {32 * 32 * 3 * 32 * 32 * 16 / 1e6:.0f} million weights")
-    says(f"A 3 × 3 convolution has {3 * 3 * 3 * 16}.")
+    says(f"convolution has {3 * 3 * 3 * 16}.")
 
 
 def test_largest_attention_weight() -> None:

@@ -53,7 +53,7 @@ def test_attention_agrees_with_the_librarys():
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # one iteration, to have a model whose weights can be set
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # one iteration makes a model to be filled
 def test_perceptron_agrees_with_scikit_learn():
     params, x = checks.layers(DRAW, [3, 6, 5, 2]), DRAW.normal(4, 3).astype(np.float64)
     model = MLPRegressor(hidden_layer_sizes=(6, 5), max_iter=1, solver="lbfgs").fit(x, DRAW.normal(4, 2))

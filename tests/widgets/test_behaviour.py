@@ -27,7 +27,7 @@ def maps(buffers):
     return [np.frombuffer(buffer, np.float32) for buffer in buffers]
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # one iteration, to have a model whose weights can be set
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # one iteration makes a model to be filled
 def test_the_map_is_what_the_function_computes(network):
     """Against scikit-learn's perceptron with the same weights."""
     answer, buffers = network.answer_look({"enlarged": [1, 2]})
