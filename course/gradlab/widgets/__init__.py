@@ -1,8 +1,9 @@
 """The widgets of the course. Each is driven by what the student has just written."""
 
+from gradlab.widgets.behaviour import Behaviour
 from gradlab.widgets.before_after import BeforeAfter
 from gradlab.widgets.gradient_flow import GradientFlow
 from gradlab.widgets.graph import Graph
 from gradlab.widgets.optimizer_race import OptimizerRace
 
-__all__ = ["BeforeAfter", "GradientFlow", "Graph", "OptimizerRace"]
+__all__ = ["BeforeAfter", "Behaviour", "GradientFlow", "Graph", "OptimizerRace"]
