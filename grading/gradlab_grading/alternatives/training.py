@@ -79,7 +79,7 @@ def _functional(graph, state, x, y):
     model, optimizer = nnx.merge(graph, state)
 
     def objective(params, rest):
-        model = nnx.merge(parts, params, rest)
+        model = nnx.merge(parts, params, rest, copy=True)
         scores = model(x)
         nll = -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(scores), y[..., None], axis=-1))
         return nll, (scores, nnx.state(model, nnx.Not(nnx.Param)))
