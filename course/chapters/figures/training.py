@@ -49,11 +49,11 @@ def arriving() -> Figure:
     """How much of a running average has arrived after so many steps."""
     figure, (axis,) = panels(1, height=2.7)
     step = np.geomspace(1, 1000, 200)
-    for decay, style, x in ((0.9, FIRST, 3.0), (0.99, SECOND, 30.0), (0.999, THIRD, 300.0)):
+    for decay, style, x, y in ((0.9, FIRST, 1.6, 0.5), (0.99, SECOND, 16.0, 0.37), (0.999, THIRD, 170.0, 0.36)):
         axis.semilogx(step, 1 - decay**step, **style)
-        axis.text(x * 1.7, 0.42, f"momentum {decay}", color=style["color"])
+        axis.text(x, y, f"momentum {decay}", color=style["color"])
     axis.axvline(60, color=INK, linewidth=0.8)
-    axis.text(64, 0.06, "60 steps")
+    axis.text(57, 0.88, "60 steps", ha="right")
     axis.set(xlabel="training steps", ylabel="part that has arrived", xlim=(1, 1000), ylim=(0, 1.02))
     return figure
 
@@ -84,11 +84,13 @@ def stopping() -> Figure:
         best = int(error.sum(0).argmin())
         axes[0].plot(step[best], error.sum(0)[best], marker="o", markersize=8, color=style["color"])
     axes[0].set(xlabel="step", ylabel="excess test error", title="three levels of noise")
+    axes[0].set_yticks([0.3, 1, 3], ["0.3", "1", "3"])
+    axes[0].minorticks_off()
     error = CURVATURE[:, None] * kept**2
     axes[1].loglog(step, error.sum(0), **FOURTH)
     axes[1].loglog(step, (0.05 * (1 - kept) ** 2).sum(0), **SECOND)
-    axes[1].text(2.0, 0.02, "noise learnt", color=SECOND["color"])
-    axes[1].text(60, 2.2, "signal not yet learnt", color=FOURTH["color"])
+    axes[1].text(400, 0.5, "noise learnt", color=SECOND["color"])
+    axes[1].text(1.0, 0.004, "signal not\nyet learnt", color=FOURTH["color"])
     axes[1].set(xlabel="step", title="what the sum is made of", ylim=(1e-3, 12))
     return figure
 
