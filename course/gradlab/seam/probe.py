@@ -96,3 +96,11 @@ def vjp(function: Handle, *args: Any, cotangent: Any) -> tuple[Any, tuple]:
 def kind(obj: Handle) -> str:
     """The class name of the student's object."""
     return obj.perform("kind")
+
+
+def apply(obj: Handle, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """`function(obj, *args, **kwargs)` on the other side, for a portable `function`: one call where many would be slow.
+
+    A training run goes this way. What comes back was computed beside the student's code: judge it here.
+    """
+    return obj.perform("apply", function, *args, **kwargs)

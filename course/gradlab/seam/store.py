@@ -154,4 +154,5 @@ OPERATIONS: dict[str, Operation] = {
     "compiled": _compiled,
     "memory": _memory,
     "trace_count": _trace_count,
+    "apply": lambda target, function, *args, **kwargs: function(target, *args, **kwargs),
 }
