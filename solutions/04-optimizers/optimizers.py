@@ -19,7 +19,7 @@
 # which way is down. The *optimizer* decides how far to go and what to remember. In this lab you write the optimizers
 # that trained the models you know, one after the other. Each one mends a fault of the one before.
 #
-# You need about three hours. The [chapter](../../course/chapters/04-optimizers.md) has the derivations; you can do the lab
+# You need about four hours. The [chapter](../../course/chapters/04-optimizers.md) has the derivations; you can do the lab
 # without them.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
