@@ -46,7 +46,9 @@ def standard_library(characters: int = 1_000_000) -> Corpus:
     folder = Path(sysconfig.get_paths()["stdlib"])
     files = sorted(folder.glob("*.py"))
     if not files:
-        raise FileNotFoundError(f"no Python sources in {folder}: install the standard library's sources, or run from conda")
+        raise FileNotFoundError(
+            f"no Python sources in {folder}: install the standard library's sources, or run from conda"
+        )
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(files))
     unread = iter([files[i] for i in order])
     held_out = _take(unread, characters // 10)

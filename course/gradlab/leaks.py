@@ -43,7 +43,7 @@ def cohort(seed: int, *, patients: int = PATIENTS, assays: int = ASSAYS) -> Coho
     from sklearn.datasets import load_diabetes
 
     rng = np.random.default_rng(seed)
-    bunch = load_diabetes(scaled=False)
+    bunch: Any = load_diabetes(scaled=False)
     chosen = rng.permutation(len(bunch.target))[:patients]
     outcome = (bunch.target > np.median(bunch.target)).astype(np.int32)[chosen]
     spread, center = bunch.data.std(axis=0), bunch.data.mean(axis=0)

@@ -86,7 +86,7 @@ def patients() -> dict[str, np.ndarray]:
     """
     from sklearn.datasets import load_diabetes
 
-    bunch = load_diabetes(scaled=False)
+    bunch: Any = load_diabetes(scaled=False)
     names = ("age", "sex", "bmi", "pressure", "cholesterol", "hdl", "glucose")
     found = {name: bunch.data[:, column] for name, column in zip(names, (0, 1, 2, 3, 4, 6, 9), strict=True)}
     return found | {"sex": found["sex"].astype(int) - 1, "progression": bunch.target}
@@ -96,7 +96,7 @@ def bottles() -> dict[str, np.ndarray]:
     """178 wines, 5 of the columns (Forina et al. 1988, through scikit-learn)."""
     from sklearn.datasets import load_wine
 
-    bunch = load_wine()
+    bunch: Any = load_wine()
     names, places = ("alcohol", "magnesium", "proline", "hue"), (0, 4, 12, 10)
     found = {name: bunch.data[:, column] for name, column in zip(names, places, strict=True)}
     # A true 1.0 could not be told from the code for missing.

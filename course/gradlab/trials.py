@@ -89,7 +89,9 @@ class StepTrial:
         if self.evaluating:
             model.eval()
         before = Perceptron.traced
-        told = [train_step(model, optimizer, jnp.asarray(x), jnp.asarray(y)) for x, y in zip(self.x, self.y, strict=True)]
+        told = [
+            train_step(model, optimizer, jnp.asarray(x), jnp.asarray(y)) for x, y in zip(self.x, self.y, strict=True)
+        ]
         return {
             "losses": [float(loss) for loss, _, _ in told],
             "accuracies": [float(accuracy) for _, accuracy, _ in told],

@@ -157,6 +157,7 @@ hidden.network(CNN)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "train-step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION
 @nnx.jit
@@ -185,6 +186,7 @@ def train_step(
     optimizer.update(model, gradients)
     return loss, (logits.argmax(-1) == labels).mean(), gradients
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-train-step", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 10}
 checks.train_step(train_step)
@@ -259,6 +261,7 @@ predict.reveal(trace_guess, traced, "traces in 20 steps with a short last batch"
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "evaluate", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION
 @nnx.jit
@@ -287,6 +290,7 @@ def evaluate(
         loss, right = loss + float(batch_loss), right + float(batch_right)
     return {"loss": loss / len(labels), "accuracy": right / len(labels)}
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test-evaluate", "locked": true, "schema_version": 3, "solution": false, "task": false, "points": 8}
 checks.evaluate(evaluate)
@@ -516,7 +520,18 @@ live_folder = Path(tempfile.gettempdir()) / "gradlab-live"
 
 
 def run(on_step):
-    fit(train_step, live, live_optimizer, *data.train, seed=0, batch_size=64, steps=600, folder=live_folder, every=100, on_step=on_step)
+    fit(
+        train_step,
+        live,
+        live_optimizer,
+        *data.train,
+        seed=0,
+        batch_size=64,
+        steps=600,
+        folder=live_folder,
+        every=100,
+        on_step=on_step,
+    )
 
 
 Dashboard(run, live, live_optimizer, steps=600)
@@ -624,7 +639,9 @@ hidden.train_on_budget(train_on_budget)
 reader = train_on_budget(Stream(seed=0, steps=250))
 print("validation:", evaluate(reader, *data.validation, 128))
 reader.eval()
-Confusion(data.validation.images[..., 0], data.validation.labels, np.asarray(reader(jnp.asarray(data.validation.images))))
+Confusion(
+    data.validation.images[..., 0], data.validation.labels, np.asarray(reader(jnp.asarray(data.validation.images)))
+)
 
 # %% [markdown]
 # ## 9. Early stopping
@@ -773,11 +790,15 @@ with Bar("study", len(SETTINGS) * len(seeds)) as bar:
         optimizer = nnx.Optimizer(model, transforms[setting], wrt=nnx.Param)
         for step in range(60):
             rows = batch_at(seed, step, 100, 50)
-            loss, _, _ = train_step(model, optimizer, jnp.asarray(data.train.images[rows]), jnp.asarray(data.train.labels[rows]))
+            loss, _, _ = train_step(
+                model, optimizer, jnp.asarray(data.train.images[rows]), jnp.asarray(data.train.labels[rows])
+            )
         bar.show(bar.step + 1, training_loss=loss)
         return model
 
-    study = regularization_study(train_setting, lambda model, part: evaluate(model, *getattr(data, part), 300)["accuracy"], list(SETTINGS), seeds)
+    study = regularization_study(
+        train_setting, lambda model, part: evaluate(model, *getattr(data, part), 300)["accuracy"], list(SETTINGS), seeds
+    )
 study
 
 # %% [markdown]
@@ -908,11 +929,24 @@ folder = Path(tempfile.gettempdir()) / "gradlab-characters"
 
 with Bar("characters", 300) as bar:
     listen = lambda step, loss, accuracy, _: bar.show(step, loss=loss, accuracy=accuracy)  # noqa: E731
-    fit(train_step, writer, writer_optimizer, windows, following, seed=0, batch_size=32, steps=300, folder=folder, every=100, on_step=listen)
+    fit(
+        train_step,
+        writer,
+        writer_optimizer,
+        windows,
+        following,
+        seed=0,
+        batch_size=32,
+        steps=300,
+        folder=folder,
+        every=100,
+        on_step=listen,
+    )
 held_out = character_batch(library.held_out, np.arange(0, 8000, 40), 40)
 writer.eval()
 scores = optax.softmax_cross_entropy_with_integer_labels(writer(jnp.asarray(held_out[0])), jnp.asarray(held_out[1]))
 print(f"held-out files: {float(scores.mean()):.2f} nats a character")
+
 
 # %%
 @nnx.jit

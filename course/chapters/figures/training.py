@@ -109,7 +109,9 @@ def winners() -> Figure:
         spread = np.sqrt(0.97 * 0.03 / examples)
         axis.semilogx(counts, [100 * spread * best_of(int(count)) for count in counts], **style)
         axis.text(75, place, f"{examples} examples", color=style["color"], ha="right")
-    axis.set(xlabel="settings tried, all equally good", ylabel="too good by (points of %)", xlim=(1, 500), ylim=(0, 5.5))
+    axis.set(
+        xlabel="settings tried, all equally good", ylabel="too good by (points of %)", xlim=(1, 500), ylim=(0, 5.5)
+    )
     return figure
 
 

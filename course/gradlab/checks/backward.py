@@ -430,7 +430,10 @@ def mlp_backward(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=4, visible=2, skill="numerics")
 def log1pexp(draw: Draw) -> Iterator[Case]:
-    ranges = {"moderate": draw.normal(6, scale=2), "large": draw.normal(6) + np.float32([200, -200, 500, -500, 90, 60])}
+    ranges = {
+        "moderate": draw.normal(6, scale=2),
+        "large": draw.normal(6) + np.asarray([200, -200, 500, -500, 90, 60], np.float32),
+    }
     for name, x in ranges.items():
         cotangent, wide = draw.normal(6), x.astype(np.float64)
         yield close(

@@ -24,7 +24,9 @@ class _Net(nnx.Module):
         momentum = 0.99 if fault == "momentum" else 0.9
         self.first = nnx.Conv(1, channels, (3, 3), rngs=rngs)
         self.second = nnx.Conv(channels, 2 * channels, (3, 3), rngs=rngs)
-        self.norms = nnx.List([nnx.BatchNorm(n, momentum=momentum, rngs=rngs, **norm) for n in (channels, 2 * channels)])
+        self.norms = nnx.List(
+            [nnx.BatchNorm(n, momentum=momentum, rngs=rngs, **norm) for n in (channels, 2 * channels)]
+        )
         self.drop = nnx.Dropout(1 - dropout if fault == "keep" else dropout, rngs=rngs)
         self.out = nnx.Linear(8 * channels, 10, rngs=rngs)
         self.fault = fault
@@ -446,7 +448,13 @@ class _Archive:
     """Checkpoints in NumPy's format: the kinds of state in `kinds`, and the optimizer's unless it is left out."""
 
     def __init__(self, folder, kinds=EVERYTHING, optimizer=True, precision=None, pick=max):
-        self.folder, self.kinds, self.optimizer, self.precision, self.pick = Path(folder), kinds, optimizer, precision, pick
+        self.folder, self.kinds, self.optimizer, self.precision, self.pick = (
+            Path(folder),
+            kinds,
+            optimizer,
+            precision,
+            pick,
+        )
 
     def parts(self, model, optimizer):
         return [nnx.state(model, kind) for kind in self.kinds] + ([nnx.state(optimizer)] if self.optimizer else [])

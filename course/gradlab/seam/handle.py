@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,10 @@ class Handle:
     def keep(self, *args: Any, **kwargs: Any) -> "Handle":
         """Calls, and leaves even a plain result on the other side (an array whose sharding matters, say)."""
         return self.perform("keep", *args, **kwargs)
+
+    if TYPE_CHECKING:  # the operators are made below, by a loop
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __call__
+        __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __neg__ = __matmul__ = __len__ = __call__
 
     @property
     def label(self) -> str:

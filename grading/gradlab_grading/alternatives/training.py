@@ -56,9 +56,7 @@ class _ByHand(nnx.Module):
     def __call__(self, images):
         x = images
         for kernel, norm in ((self.a, self.norm_a), (self.b, self.norm_b)):
-            x = jax.lax.conv_general_dilated(
-                x, kernel[...], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
+            x = jax.lax.conv_general_dilated(x, kernel[...], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
             x = jnp.maximum(norm(x), 0)
             b, h, w, c = x.shape
             x = x.reshape(b, h // 2, 2, w // 2, 2, c).max(axis=(2, 4))
@@ -271,7 +269,12 @@ def saving_when_interrupted(
     try:
         for k in range(done, steps):
             told = _advance(
-                train_step, model, optimizer, inputs, labels, by_sorting_random_numbers(seed, k, len(labels), batch_size)
+                train_step,
+                model,
+                optimizer,
+                inputs,
+                labels,
+                by_sorting_random_numbers(seed, k, len(labels), batch_size),
             )
             done = k + 1
             if done % every == 0:

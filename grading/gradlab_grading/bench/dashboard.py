@@ -25,7 +25,9 @@ def tables() -> Iterator[Table]:
     tx = optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     data = digit_images().train
-    batches = [tuple(map(jnp.asarray, (data.images[i : i + BATCH], data.labels[i : i + BATCH]))) for i in range(0, 1024, BATCH)]
+    batches = [
+        tuple(map(jnp.asarray, (data.images[i : i + BATCH], data.labels[i : i + BATCH]))) for i in range(0, 1024, BATCH)
+    ]
 
     def stretch(on_step: Callable) -> None:
         for step in range(1, STEPS + 1):

@@ -65,7 +65,7 @@ def _two_categories(draw: Draw) -> Iterator[Case]:
 
 def _one_channel(draw: Draw) -> Iterator[Case]:
     images = draw.rng.integers(0, 40, (3, 2, 5, 1)).astype(np.uint8)
-    mean, std = np.float32([draw.uniform(0.3, 0.6)]), np.float32([draw.uniform(0.2, 0.4)])
+    mean, std = (np.asarray([draw.uniform(*ends)], np.float32) for ends in ((0.3, 0.6), (0.2, 0.4)))
     yield checks.close(
         "one channel",
         run=lambda normalize: normalize(jnp.asarray(images), jnp.asarray(mean), jnp.asarray(std)),

@@ -97,8 +97,8 @@ class Behaviour(Widget):
 
     def answer_edit(self, question: dict[str, Any]) -> Answer:
         """The network with one weight set to a value."""
-        place = (question[name] for name in ("layer", "index", "source"))
-        return self._shown(question, lambda: self.network.edit(*place, question["value"]))
+        layer, index, source = (question[name] for name in ("layer", "index", "source"))
+        return self._shown(question, lambda: self.network.edit(layer, index, source, question["value"]))
 
     def answer_paint(self, question: dict[str, Any]) -> Answer:
         """The network with more training points (x, y, class); one of class -1 takes painted points near it away."""

@@ -35,7 +35,7 @@ def sample(data: str, seed: int) -> tuple[Points, Points]:
     rng = np.random.default_rng(seed)
     if data == "moons":
         x, y = make_moons(COUNT, noise=0.18, random_state=seed)
-        x = (x - [0.5, 0.25]) * 0.75
+        x = (np.asarray(x) - [0.5, 0.25]) * 0.75
     elif data == "circles":
         x, y = make_circles(COUNT, noise=0.12, factor=0.45, random_state=seed)
     else:

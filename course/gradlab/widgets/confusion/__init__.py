@@ -73,9 +73,7 @@ class Confusion(Widget):
     def picture(self) -> tuple[str, str]:
         classes = range(len(self.counts))
         head = "".join(f"<th scope='col'>{k}</th>" for k in classes)
-        rows = "".join(
-            f"<tr><th scope='row'>{k}</th>{_cells(self.counts[k])}</tr>" for k in classes
-        )
+        rows = "".join(f"<tr><th scope='row'>{k}</th>{_cells(self.counts[k])}</tr>" for k in classes)
         pairs = [(int(self.counts[i, j]), i, j) for i in classes for j in classes if i != j and self.counts[i, j]]
         worst = ", ".join(f"{i} as {j}: {n}" for n, i, j in sorted(pairs, reverse=True)[:5])
         table = f"<table><thead><tr><th>true \\ answer</th>{head}</tr></thead><tbody>{rows}</tbody></table>"

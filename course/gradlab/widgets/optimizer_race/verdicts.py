@@ -94,7 +94,7 @@ def _oscillates(points: Float[np.ndarray, "n 2"], surface: Surface) -> bool:
 def _departed(library: Float[np.ndarray, "n 2"], apart: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " m"]:
     """Which steps lead elsewhere than the library's, beyond what rounding explains."""
     # Past the library's own overflow there is nothing to compare with.
-    end = _first(~np.isfinite(library).all(axis=1))
+    end = _first(np.asarray(~np.isfinite(library).all(axis=1)))
     library, apart = library[:end], apart[:end]
     moved = np.linalg.norm(np.diff(library, axis=0, prepend=library[:1]), axis=1)
     moved = np.maximum(moved, np.roll(moved, 1))
