@@ -26,6 +26,14 @@ QUIET = {
     "@jupyterlab/apputils-extension": {"notification": {"fetchNews": "false", "checkForUpdates": False}},
     "@jupyterlab/notebook-extension": {"tracker": {"windowingMode": "none"}},
 }
+# The notebook is there, with its cells, and its kernel is free.
+READY = """
+path => {
+  const {context, sessionContext, content} = globalThis.jupyterapp?.shell?.currentWidget ?? {};
+  return context?.path === path && context.isReady && sessionContext.isReady && content.widgets.length > 0
+    && sessionContext.session?.kernel?.status === 'idle';
+}
+"""
 
 
 def chromium_path() -> str | None:
@@ -114,10 +122,7 @@ class Notebook:
     def open(self) -> None:
         """Open the notebook, or open it again, and wait for its kernel."""
         self.page.goto(f"{self.server.url}/lab/tree/{self.path}?reset")
-        self.page.wait_for_function(
-            "() => globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
-            timeout=60_000,
-        )
+        self.page.wait_for_function(READY, arg=self.path, timeout=START_SECONDS * 1000)
         # What a handler of a message raises in the kernel is printed to no cell; here is where it can be heard.
         self.page.evaluate(
             """() => {
@@ -130,8 +135,17 @@ class Notebook:
         )
 
     def run(self) -> None:
-        """Run all cells and wait for the last."""
+        """Run all cells and wait for the last.
+
+        Raises:
+            RuntimeError: not all were run, or one raised; the message says what.
+        """
         self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        cells = self.page.evaluate("() => jupyterapp.shell.currentWidget.content.model.toJSON().cells")
+        wrong = [output["evalue"] for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+        wrong += [f"not run: {cell['source']}" for cell in cells if cell["execution_count"] is None]
+        if wrong:
+            raise RuntimeError("\n".join(wrong))
 
     def theme(self, name: str) -> None:
         """`Light` or `Dark`, as from the menu Settings / Theme."""
@@ -140,12 +154,6 @@ class Notebook:
         )
         light = "true" if name == "Light" else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
-
-    def outputs(self) -> list[dict[str, Any]]:
-        """The outputs of all cells, in order."""
-        return self.page.evaluate(
-            """() => jupyterapp.shell.currentWidget.content.model.toJSON().cells.flatMap(c => c.outputs ?? [])"""
-        )
 
     def widget(self) -> Locator:
         """The widget of the course that the notebook shows."""

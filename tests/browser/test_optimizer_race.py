@@ -170,9 +170,9 @@ def test_other_surfaces(race):
         surface.select_option(name)
         seen.add(regions.first.get_attribute("d"))
         expect(slider(race, "condition number")).to_be_visible(visible=name == "quadratic")
-        expect(slider(race, "seed of the slice")).to_be_visible(visible=name == "digits", timeout=30_000)
+        expect(slider(race, "seed of the slice")).to_be_visible(visible=name == "digits")
         expect(regions).to_have_count(9)
-    expect(regions.first).not_to_have_attribute("d", re.compile("|".join(map(re.escape, seen))), timeout=30_000)
+    expect(regions.first).not_to_have_attribute("d", re.compile("|".join(map(re.escape, seen))))
     shoot(race, "optimizer-race-digits")
 
 
@@ -195,7 +195,7 @@ def test_a_lane_can_be_hidden(race):
 
 
 def test_wrong_functions_are_seen_and_the_others_race_on(wrong):
-    expect(verdict(wrong, "adam ")).to_have_text("departs from the library at step 1", timeout=30_000)
+    expect(verdict(wrong, "adam ")).to_have_text("departs from the library at step 1")
     expect(verdict(wrong, "adamw")).to_have_text("Not written yet.")
     expect(verdict(wrong, "nesterov")).to_contain_text("TypeError: unsupported operand")
     expect(verdict(wrong, "momentum")).to_contain_text("runs step by step: JAX could not trace it")

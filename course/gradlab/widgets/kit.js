@@ -29,7 +29,7 @@ const SLOW_MS = 400;
 const SILENT_MS = 20000;
 
 /**
- * An element of the page. Attributes that are null or false are left out, true is an empty one.
+ * An element of the page. Attributes that are null or false are left out; true is an empty one, or "true" for ARIA's.
  * @param {string} tag
  * @param {Record<string, any>} [attributes]
  * @param {...(Node | string)} children
@@ -57,7 +57,8 @@ export function svg(tag, attributes = {}, ...children) {
  */
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+    if (value === null || value === false) continue;
+    element.setAttribute(name, value === true && !name.startsWith("aria-") ? "" : String(value));
   }
   element.append(...children);
   return element;
