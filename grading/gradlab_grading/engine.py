@@ -98,12 +98,16 @@ class Engine(LoggingConfigurable):
         self.coursedir = coursedir or CourseDirectory(parent=self)
 
     def settings_of(self, assignment: str) -> tuple[str, Limits]:
-        """Mode and limits of an assignment.
+        """Mode and limits of an assignment; nbgrader's own `Execute.timeout` is the time of a cell.
 
         Raises:
             ValueError: a setting that does not exist.
         """
         mode, limits = self.mode, dict(self.limits)
+        timeout = self.config.Execute.get("timeout")
+        if isinstance(timeout, int) and timeout > 0:
+            whole = max(Limits.wall_seconds, 5 * timeout)
+            limits = {"cell_seconds": timeout, "wall_seconds": whole, "cpu_seconds": whole} | limits
         for pattern, own in self.assignments.items():
             if fnmatch(assignment, pattern):
                 mode = own.get("mode", mode)

@@ -1,4 +1,4 @@
-"""The command `gradlab grade`."""
+"""The commands `gradlab grade` and `gradlab size`."""
 
 import json
 import os
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
+    """Add the commands to `app`."""
     app.command()(grade)
+    app.command()(size)
 
 
 def grade(
@@ -66,6 +67,25 @@ def grade(
     if as_json:
         print(json.dumps({name: [asdict(it) for it in outcomes] for name, outcomes in found.items()}, indent=2))
     raise typer.Exit(1 if any(it.status == "failed" for outcomes in found.values() for it in outcomes) else 0)
+
+
+def size(
+    students: Annotated[int, typer.Option(min=1, help="How many hand in.")],
+    seconds: Annotated[float, typer.Option(min=0.01, help="What one submission takes a worker.")],
+    within: Annotated[float, typer.Option(help="The longest that anybody may wait for a grade, in seconds.")] = 600,
+) -> None:
+    """Say how many workers a class needs, from a simulated rush before the deadline."""
+    from gradlab_grading.sizing import batch_seconds, rush, workers_needed
+
+    try:
+        workers = workers_needed(students, seconds, within)
+    except ValueError as error:
+        raise fail(str(error)) from error
+    found = rush(students, workers, seconds)
+    print(f"{workers} workers: half of the class waits at most {found.median_wait:.0f} s, nobody longer than")
+    print(f"{found.longest_wait:.0f} s, and the last grade is there {found.after_deadline:.0f} s after the deadline.")
+    minutes = batch_seconds(students, workers, seconds) / 60
+    print(f"All at once, after the deadline, the same workers need {minutes:.0f} minutes.")
 
 
 def _chosen(student: str | None, notebook: str | None) -> dict[str, str]:

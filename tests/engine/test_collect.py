@@ -12,6 +12,7 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from gradlab_grading.collect import SafeCollect, SafeExtractor, take
+from gradlab_grading.engine import Engine
 from gradlab_grading.limits import Limits
 from gradlab_grading.mend import Unreadable
 
@@ -84,6 +85,17 @@ def test_large_files_are_left_out(tmp_path):
     assert isinstance(taken.notebooks["lab"], Unreadable)
     assert list(taken.files) == ["small.txt"]
     assert len(taken.notes) == 1
+
+
+def test_limits_come_from_the_assignment_and_from_nbgrader():
+    """`Execute.timeout` is honoured; a setting of the engine wins, one of the assignment wins over both."""
+    config = Config({"Execute": {"timeout": 300}, "Engine": {"limits": {"processes": 9}}})
+    config.Engine.assignments = {"0*": {"mode": "checker", "limits": {"cell_seconds": 7}}}
+    engine = Engine(config=config)
+    mode, limits = engine.settings_of("ps1")
+    assert (mode, limits.cell_seconds, limits.wall_seconds, limits.processes) == ("kernel", 300, 1500, 9)
+    mode, limits = engine.settings_of("04-optimizers")
+    assert (mode, limits.cell_seconds, limits.processes) == ("checker", 7, 9)
 
 
 @pytest.mark.parametrize("settings", [{"memory": 1}, {"memory_bytes": 0}, {"memory_bytes": 1.5}, {"cells": True}])

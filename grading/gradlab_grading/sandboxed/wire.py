@@ -23,7 +23,7 @@ class WireError(Exception):
 
 def pack(message: Any) -> bytes:
     """Encode one message, length included."""
-    body = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack(message)
+    body: Any = msgpack.packb(message, use_bin_type=True, unicode_errors="surrogatepass")
     return _LENGTH.pack(len(body)) + body
 
 
