@@ -186,7 +186,7 @@ def _dots(name: str, values: np.ndarray, y: float, place: Callable[[float], floa
     # Equal accuracies would hide each other: they are spread over the height of the row.
     heights = y + 8 + 9 * np.sin(2.4 * np.arange(len(values)))
     dots = "".join(
-        f'<circle cx="{place(v):.1f}" cy="{h:.1f}" r="2.6" fill="{color}" fill-opacity=".55"/>'
+        f'<circle cx="{place(v):.1f}" cy="{h:.1f}" r="2.6" fill="{color}" fill-opacity=".8"/>'
         for v, h in zip(values, heights, strict=True)
     )
     mean = float(values.mean())

@@ -37,7 +37,7 @@ def faults() -> Figure:
     left.hist(inside, bins, color=VERMILLION)
     left.set(title="as it stands", xlabel="blood pressure, mmHg (or so)", ylabel="records", ylim=(0, 160))
     left.text(45, 138, "kPa")
-    left.text(-135, 22, "a sign\ntyped wrong")
+    left.text(-135, 14, "a wrong sign")
     right.hist(raw.truth["pressure"], bins, color=BLUE)
     right.set(title="in truth", xlabel="blood pressure, mmHg", ylim=(0, 160))
     return figure

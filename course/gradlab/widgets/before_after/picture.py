@@ -47,6 +47,6 @@ def _panel(title: str, counts: np.ndarray, left: float) -> str:
         if count
     )
     return (
-        f'<text x="{left}" y="14" fill="currentColor" font-size="13">{escape(title)}</text>{bars}'
+        f'<text x="{left}" y="14" fill="currentColor" font-size="17">{escape(title)}</text>{bars}'
         f'<path d="M{left} {HEIGHT + 22}h{WIDTH}" stroke="var(--gl-rule)"/>'
     )
