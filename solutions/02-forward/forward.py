@@ -515,7 +515,7 @@ hidden.layer_norm(layer_norm)
 #
 # <details><summary>Hint 3: nearly the code</summary>
 #
-# `jax.lax.slice`-like ends are easiest so: `padded[:, u : u + (rows - 1) * stride + 1 : stride, v : v + (columns - 1) * stride + 1 : stride] @ kernel[u, v]`.
+# With its ends written out, a slice is `padded[:, u : u + (rows - 1) * stride + 1 : stride, v : v + (columns - 1) * stride + 1 : stride] @ kernel[u, v]`.
 #
 # </details>
 
