@@ -252,8 +252,9 @@ def log_softmax(x: Float[Array, "..."], axis: int = -1) -> Float[Array, "..."]:
         Log-probabilities in nats, shaped like `x`, finite wherever `x` is.
     """
     ### BEGIN SOLUTION
-    shifted = x - jnp.max(x, axis=axis, keepdims=True)
-    return shifted - jnp.log(jnp.sum(jnp.exp(shifted), axis=axis, keepdims=True))
+    lowered = x - x.max(axis=axis, keepdims=True)
+    total = jnp.exp(lowered).sum(axis=axis, keepdims=True)
+    return lowered - jnp.log(total)
     ### END SOLUTION
 
 
@@ -314,7 +315,8 @@ def mse(prediction: Float[Array, "..."], target: Float[Array, "..."]) -> Float[A
     Raises ValueError where the shapes differ: they would be broadcast, and all pairs compared.
     """
     ### BEGIN SOLUTION
-    if prediction.shape != target.shape:
+    comparable = prediction.shape == target.shape
+    if not comparable:
         raise ValueError(f"predictions of shape {prediction.shape} cannot be compared with targets of {target.shape}")
     return jnp.mean((prediction - target) ** 2)
     ### END SOLUTION
@@ -394,9 +396,10 @@ def cross_entropy(
         The mean over the positions that count; 0 if none does.
     """
     ### BEGIN SOLUTION
-    classes = logits.shape[-1]
-    targets = (1 - label_smoothing) * jax.nn.one_hot(labels, classes) + label_smoothing / classes
-    losses = -jnp.sum(targets * log_softmax(logits), axis=-1)
+    count = logits.shape[-1]
+    certain = jax.nn.one_hot(labels, count)
+    smooth = certain + label_smoothing * (1 / count - certain)
+    losses = -jnp.sum(smooth * log_softmax(logits), axis=-1)
     if mask is None:
         return jnp.mean(losses)
     return jnp.sum(jnp.where(mask, losses, 0)) / jnp.maximum(jnp.sum(mask), 1)
@@ -512,7 +515,7 @@ hidden.layer_norm(layer_norm)
 #
 # <details><summary>Hint 3: nearly the code</summary>
 #
-# `jax.lax.slice`-like ends are easiest so: `padded[:, u : u + (rows - 1) * stride + 1 : stride, v : v + (columns - 1) * stride + 1 : stride] @ kernel[u, v]`.
+# With its ends written out, a slice is `padded[:, u : u + (rows - 1) * stride + 1 : stride, v : v + (columns - 1) * stride + 1 : stride] @ kernel[u, v]`.
 #
 # </details>
 
@@ -631,9 +634,9 @@ def causal_attention(
     ### BEGIN SOLUTION
     steps, d = query.shape[-2:]
     scores = query @ jnp.swapaxes(key, -1, -2) / jnp.sqrt(d)
-    allowed = jnp.tril(jnp.ones((steps, steps), bool))
-    weights = jnp.exp(log_softmax(jnp.where(allowed, scores, -jnp.inf)))
-    return weights @ value
+    past = jnp.tril(jnp.ones((steps, steps), dtype=bool))
+    log_weights = log_softmax(jnp.where(past, scores, -jnp.inf))
+    return jnp.exp(log_weights) @ value
     ### END SOLUTION
 
 
@@ -706,9 +709,10 @@ def mlp_forward(params: list[dict[str, Float[Array, "..."]]], x: Float[Array, ".
         What the last layer puts out. ReLU stands between layers, and not after the last.
     """
     ### BEGIN SOLUTION
-    for layer in params[:-1]:
-        x = relu(affine(x, layer["weight"], layer["bias"]))
-    return affine(x, params[-1]["weight"], params[-1]["bias"])
+    *inner, last = params
+    for each in inner:
+        x = relu(affine(x, **each))
+    return affine(x, **last)
     ### END SOLUTION
 
 

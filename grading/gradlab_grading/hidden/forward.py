@@ -72,14 +72,14 @@ def _tiny_spread(draw: Draw) -> Iterator[Case]:
 
 
 def _padding_and_stride(draw: Draw) -> Iterator[Case]:
-    h, c = draw.size(5, 6), 2
-    images, kernel = checks.array(draw, 2, h, h + 2, c), checks.array(draw, 3, 2, c, c + 1)
+    height, c = draw.size(5, 6), 2
+    images, kernel = checks.array(draw, 2, height, height + 2, c), checks.array(draw, 3, 2, c, c + 1)
     yield close(
         "padding and a stride together",
         run=lambda conv: conv(images, kernel, 3, 2),
         want=checks.lax_convolution(images, kernel, 3, 2),
     )
-    one, small = checks.array(draw, 1, h, h + 2, 1), checks.array(draw, 3, 3, 1, 1)
+    one, small = checks.array(draw, 1, height, height + 2, 1), checks.array(draw, 3, 3, 1, 1)
     yield close(
         "one channel, against SciPy",
         run=lambda conv: conv(one, small)[0, :, :, 0],
