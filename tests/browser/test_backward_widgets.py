@@ -23,9 +23,10 @@ def expression(x, w):
     return a * b + b.tanh()
 """
 RIGHT = 'widgets.Graph(names["Value"], expression, {"x": 0.8, "w": -1.5})'
-WRONG = 'widgets.Graph(overwritten_gradient, expression, {"x": 0.8, "w": -1.5})'
+# Three graphs in one notebook need three labels, and a label tells the leaves.
+WRONG = 'widgets.Graph(overwritten_gradient, expression, {"w": -1.5, "x": 0.8})'
 FLOW = 'widgets.GradientFlow(names["gradient_flow"], names["deep_init"], depth=10)'
-RAISING = 'widgets.Graph(lambda number: 1 / 0, expression, {"x": 0.8, "w": -1.5})'
+RAISING = 'widgets.Graph(lambda number: 1 / 0, expression, {"x": 1.0, "w": 1.0})'
 
 
 @pytest.fixture(scope="module")

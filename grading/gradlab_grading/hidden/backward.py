@@ -131,7 +131,7 @@ def _default_eps(draw: Draw) -> Iterator[Case]:
 def _large_scores(draw: Draw) -> Iterator[Case]:
     args, cotangent = (20 * draw.normal(3, 3), 20 * draw.normal(3, 3), draw.normal(3, 3)), draw.normal(3, 3)
     yield close(
-        "scores in the hundreds",
+        "scores far from zero, and far from each other",
         run=lambda vjp: vjp(*checks.on_device(*args, cotangent))[2],
         want=pullback(attention, args, cotangent)[2],
     )

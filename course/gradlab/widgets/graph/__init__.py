@@ -39,7 +39,8 @@ class Graph(Widget):
         self._value, self._expression = value, expression
         self.leaves = {leaf: float(start) for leaf, start in leaves.items()}
         config = {"leaves": self.leaves, "step": step, "node": NODE}
-        super().__init__(label="The graph of an expression, and the steps of your backward pass.", config=config)
+        given = ", ".join(f"{leaf} = {number(start)}" for leaf, start in self.leaves.items())
+        super().__init__(label=f"The graph for {given}, and the steps of your backward pass.", config=config)
 
     def answer_walk(self, question: dict[str, Any]) -> Answer:
         """The graph for some values of the leaves, its layout, and the steps of `backward`."""

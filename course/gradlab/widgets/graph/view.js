@@ -201,8 +201,9 @@ class GraphView {
     else this.drawing.replaceChildren(html("p", { class: "gl-failure" }, `Your code: ${problem}`));
     if (hadFocus) picture.focus();
     this.cells = titles.map(() => html("td"));
+    this.ends = titles.map(() => html("td"));
     this.table.replaceChildren(...titles.map((/** @type {string} */ title, /** @type {number} */ i) =>
-      html("tr", {}, html("th", { scope: "row" }, title), html("td", {}, number(data[i])), this.cells[i], html("td", {}, this.walk.verdicts[title] ?? ""))));
+      html("tr", {}, html("th", { scope: "row" }, title), html("td", {}, number(data[i])), this.cells[i], this.ends[i])));
   }
 
   draw() {
@@ -217,6 +218,8 @@ class GraphView {
       group.classList.toggle("gl-lost", lost && write.node === i);
       group.classList.toggle("gl-pushing", write?.source === i);
       this.cells[i].textContent = hidden ? "?" : number(gradients[i]);
+      // Who guesses must not read the answer beside it.
+      this.ends[i].textContent = this.controls.guess.checked ? "" : (this.walk.verdicts[titles[i]] ?? "");
     });
     const used = this.edgeOf(write);
     this.edges?.forEach((/** @type {any} */ path, /** @type {number} */ e) => {
