@@ -107,7 +107,7 @@ class StepTrial:
 @portable
 @dataclass(frozen=True, eq=False)
 class EvaluateTrial:
-    """A call of `evaluate` on a `Perceptron` in training mode, with dropout, with statistics that are not its batch's."""
+    """A call of `evaluate` on a `Perceptron` in training mode, with dropout and with statistics of other data."""
 
     seed: int
     mean: Float[np.ndarray, "8"]

@@ -1,8 +1,9 @@
 """Checks of lab 05, training.
 
-Oracles: the networks written out in NumPy or plain JAX, closed forms, and, where a run is resumed, the same run
-without a stop, bit by bit. A training happens beside the student's code in one call (`gradlab.trials`), once for all cases of an
-exercise; what it answers is judged here. float32 results of a few steps agree to rtol 1e-3 whatever the order of sums.
+Oracles: the networks written out in NumPy or plain JAX (`training_oracles`), closed forms, and, where a run is resumed,
+the same run without a stop, bit by bit. A training happens beside the student's code in one call (`gradlab.trials`),
+once for all cases of an exercise; what it answers is judged here. float32 results of a few steps agree to rtol 1e-3
+whatever the order of sums.
 """
 
 import operator
