@@ -224,7 +224,7 @@ class FitTrial:
             "result": int(result),
             "before": [step for step, _ in parted],
             "resumed": [step for step, _ in again],
-            "same batches": all(rows.get(step) == seen for step, seen in again),
+            "same batches": bool(again) and all(rows.get(step) == seen for step, seen in again),
             "distinct batches": len({tuple(sorted(seen)) for _, seen in whole}) == len(whole),
             "same end": all(same_bits(end[part], end_again[part]) for part in end),
             "steps when finished": len(more),
