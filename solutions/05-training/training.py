@@ -523,10 +523,7 @@ live_folder = Path(tempfile.gettempdir()) / "gradlab-live"
 
 
 def run(on_step):
-<<<<<<< HEAD
-=======
     """The training that the dashboard starts."""
->>>>>>> 2c660c5 (Split the oracles of lab 05 from its checks; test its widgets in the browser)
     fit(
         train_step,
         live,
