@@ -5,6 +5,7 @@ Each trial is portable: called with the student's functions, it returns plain nu
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,7 +107,7 @@ class StepTrial:
 @portable
 @dataclass(frozen=True, eq=False)
 class EvaluateTrial:
-    """A call of `evaluate` on a `Perceptron` in training mode, with dropout and with statistics that are not its batch's."""
+    """A call of `evaluate` on a `Perceptron` in training mode, with dropout and with statistics of other data."""
 
     seed: int
     mean: Float[np.ndarray, "8"]
@@ -223,7 +224,7 @@ class FitTrial:
             "result": int(result),
             "before": [step for step, _ in parted],
             "resumed": [step for step, _ in again],
-            "same batches": all(rows.get(step) == seen for step, seen in again),
+            "same batches": bool(again) and all(rows.get(step) == seen for step, seen in again),
             "distinct batches": len({tuple(sorted(seen)) for _, seen in whole}) == len(whole),
             "same end": all(same_bits(end[part], end_again[part]) for part in end),
             "steps when finished": len(more),
@@ -245,10 +246,8 @@ class FitTrial:
 
         settings = {"seed": 5, "batch_size": 4, "steps": self.steps, "folder": folder, "every": self.every}
         result = None
-        try:
+        with suppress(KeyboardInterrupt):
             result = fit(train_step, model, optimizer, self.x, self.y, **settings, on_step=on_step)
-        except KeyboardInterrupt:
-            pass
         return log, _everything(model, optimizer), -1 if result is None else result
 
 
@@ -361,7 +360,7 @@ class StoppingTrial:
 @portable
 @dataclass(frozen=True, eq=False)
 class StudyTrial:
-    """`regularization_study` on models whose accuracies are written down: `validation` and `test`, (settings, seeds)."""
+    """`regularization_study` on models whose accuracies are written down: `validation` and `test`."""
 
     settings: tuple[str, ...]
     seeds: tuple[int, ...]

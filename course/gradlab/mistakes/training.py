@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import orbax.checkpoint as ocp
 from flax import nnx
 
 from gradlab.checks.mistake import mistake
@@ -316,7 +315,10 @@ def _pieces(model, inputs, labels, size):
 
 def _weighted(pieces):
     count = sum(n for n, _, _ in pieces)
-    return {"loss": sum(n * l for n, l, _ in pieces) / count, "accuracy": sum(n * a for n, _, a in pieces) / count}
+    return {
+        "loss": sum(n * loss for n, loss, _ in pieces) / count,
+        "accuracy": sum(n * a for n, _, a in pieces) / count,
+    }
 
 
 @mistake(of="evaluate")
@@ -327,7 +329,10 @@ def mean_of_batch_means(model, inputs, labels, batch_size):
     """
     model.eval()
     pieces = _pieces(model, inputs, labels, batch_size)
-    return {"loss": float(np.mean([l for _, l, _ in pieces])), "accuracy": float(np.mean([a for _, _, a in pieces]))}
+    return {
+        "loss": float(np.mean([loss for _, loss, _ in pieces])),
+        "accuracy": float(np.mean([a for _, _, a in pieces])),
+    }
 
 
 @mistake(of="evaluate")
@@ -379,7 +384,7 @@ def loss_not_divided(model, inputs, labels, batch_size):
     """
     model.eval()
     pieces = _pieces(model, inputs, labels, batch_size)
-    return _weighted(pieces) | {"loss": sum(n * l for n, l, _ in pieces)}
+    return _weighted(pieces) | {"loss": sum(n * loss for n, loss, _ in pieces)}
 
 
 # --- batch_at

@@ -1,6 +1,7 @@
 """Correct but different implementations of lab 05, training."""
 
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 
 import jax
@@ -26,7 +27,7 @@ class _Stages(nnx.Module):
                     nnx.relu,
                     partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2)),
                 )
-                for a, b in zip(sizes, sizes[1:], strict=False)
+                for a, b in pairwise(sizes)
             ]
         )
         self.last = nnx.Sequential(nnx.Dropout(dropout, rngs=rngs), nnx.Linear(8 * channels, 10, rngs=rngs))

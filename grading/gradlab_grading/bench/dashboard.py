@@ -52,8 +52,9 @@ def tables() -> Iterator[Table]:
     quartiles = sorted(ratios)[ROUNDS // 4], sorted(ratios)[-1 - ROUNDS // 4]
     yield Table(
         "The training loop with the dashboard",
-        f"Lab 05's CNN, batches of {BATCH}, {STEPS} steps a stretch; {ROUNDS} pairs of stretches in turn, medians. 'Watched' is the"
-        " loop in the dashboard's thread, with histograms by layer, and the kernel answering the view ten times a second.",
+        f"Lab 05's CNN, batches of {BATCH}, {STEPS} steps a stretch; {ROUNDS} pairs of stretches in turn, medians."
+        " 'Watched' is the loop in the dashboard's thread, with histograms by layer, and the kernel answering the view"
+        " ten times a second.",
         ("", "ms a step", "ratio to alone", "middle half of the ratios", "updates a second"),
         (
             ("alone", 1e3 * median(without for without, _ in pairs) / STEPS, 1.0, "", 0.0),

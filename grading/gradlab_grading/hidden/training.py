@@ -6,6 +6,7 @@ import numpy as np
 
 from gradlab import trials
 from gradlab.checks import training as checks
+from gradlab.checks import training_oracles as oracles
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.seam import probe
@@ -18,7 +19,7 @@ def _one_batch_of_all(draw: Draw) -> Iterator[Case]:
 
 
 def _batches_that_divide(draw: Draw) -> Iterator[Case]:
-    ask = checks.Once(lambda batch_at: checks.orders(batch_at, int(draw.rng.integers(1000)), 15, 5))
+    ask = checks.Once(lambda batch_at: oracles.orders(batch_at, int(draw.rng.integers(1000)), 15, 5))
     yield Case("an epoch without a rest", run=ask.get("epoch"), want="each row at most once")
 
 
@@ -50,7 +51,7 @@ def _the_first_place(draw: Draw) -> Iterator[Case]:
     trial = trials.CharacterTrial(int(draw.rng.integers(1000)), 11, texts, 0)
     yield Case(
         "how far the first character reaches",
-        run=lambda network: checks.reach(probe.apply(network, trial), 0),
+        run=lambda network: oracles.reach(probe.apply(network, trial), 0),
         want="its own place and all later ones, in its own text",
     )
 

@@ -20,9 +20,9 @@ POINTS_SHOWN = 400
 class Dashboard(Widget):
     """A training loop to watch and to touch while it runs.
 
-    `run(on_step)` is the student's loop: it calls `on_step(step, loss, accuracy, gradients)` after each step, and runs in a
-    thread, so that the notebook goes on answering. `steps` is the step at which it is done. The learning rate can be
-    changed where the optimizer was made with `optax.inject_hyperparams`.
+    `run(on_step)` is the student's loop: it calls `on_step(step, loss, accuracy, gradients)` after each step. It runs
+    in a thread, so that the notebook goes on answering. `steps` is the step at which it is done. The learning rate can
+    be changed where the optimizer was made with `optax.inject_hyperparams`.
 
     Raises ValueError where `steps` is not a positive number.
     """
@@ -66,7 +66,7 @@ class Dashboard(Widget):
         return {}, []
 
     def answer_news(self, question: dict[str, Any]) -> Answer:
-        """What is new since so many points: rows of step, loss, accuracy, learning rate; and the layers as last read."""
+        """What is new since so many points (step, loss, accuracy, rate), and the layers as last read."""
         return self._news(question["since"])
 
     def _news(self, since: int) -> Answer:

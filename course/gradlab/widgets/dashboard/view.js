@@ -28,7 +28,7 @@ function plot(panel, steps) {
   const path = svg("path", { class: "gl-curve" });
   const top = svg("text", { x: BOX.left - 5, y: BOX.top + 9, "text-anchor": "end" });
   const bottom = svg("text", { x: BOX.left - 5, y: BOX.bottom, "text-anchor": "end" });
-  const now = html("output", {}, "");
+  const now = html("span", { class: "gl-value" }, "");
   const drawing = svg("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": `${panel.name} over steps` },
     svg("rect", { class: "gl-frame", x: BOX.left, y: BOX.top, width: BOX.right - BOX.left, height: BOX.bottom - BOX.top }),
     path, top, bottom,
