@@ -219,8 +219,8 @@ def split_indices(
 
     ### BEGIN SOLUTION
     def cut(key, members):
-        bounds = np.round(np.cumsum(fractions)[:-1] * len(members)).astype(int)
-        return np.split(np.asarray(jax.random.permutation(key, members)), bounds)
+        edges = np.rint(np.cumsum(fractions)[:-1] * len(members)).astype(int)
+        return np.split(np.asarray(jax.random.permutation(key, members)), edges)
 
     if groups is not None:
         chosen = cut(key, np.unique(groups))
@@ -576,8 +576,8 @@ def augment(
     def move(key, image):
         key_down, key_right = jax.random.split(key)
         down, right = (jax.random.randint(k, (), -max_shift, max_shift + 1) for k in (key_down, key_right))
-        padded = jnp.pad(image, max_shift)
-        return jax.lax.dynamic_slice(padded, (max_shift - down, max_shift - right), image.shape)
+        framed = jnp.pad(image, max_shift)
+        return jax.lax.dynamic_slice(framed, (max_shift - down, max_shift - right), image.shape)
 
     return jax.vmap(move)(keys, images)
     ### END SOLUTION
@@ -840,13 +840,13 @@ def honest_pipeline(
         The rows for training, the rows for testing, and the predicted labels of the latter, in the same order.
     """
     ### BEGIN SOLUTION
-    train, test = split_indices(key, y, (0.7, 0.3), groups=patient)
     x = x[:, ~after]
-    imputer = fit_imputer(x[train])
-    scaler = fit_scaler(apply_imputer(imputer, x[train]))
+    train, test = split_indices(key, y, fractions=(0.7, 0.3), groups=patient)
+    filling = fit_imputer(x[train])
+    scaling = fit_scaler(apply_imputer(filling, x[train]))
 
     def prepare(rows):
-        return apply_scaler(scaler, apply_imputer(imputer, x[rows]))
+        return apply_scaler(scaling, apply_imputer(filling, x[rows]))
 
     chosen = select_features(prepare(train), y[train])
     return train, test, nearest_neighbors(prepare(train)[:, chosen], y[train], prepare(test)[:, chosen])

@@ -48,7 +48,7 @@ def _nothing_missing(draw: Draw) -> Iterator[Case]:
     train, new = checks.with_gaps(draw, 9, 3), np.abs(draw.normal(4, 3))
     yield checks.close(
         "rows without gaps stay as they are",
-        run=lambda fit, apply: apply(fit(jnp.asarray(train)), jnp.asarray(new)),
+        run=lambda fit, fill: fill(fit(jnp.asarray(train)), jnp.asarray(new)),
         want=new,
         trivial=True,
     )
@@ -68,7 +68,7 @@ def _one_channel(draw: Draw) -> Iterator[Case]:
     mean, std = (np.asarray([draw.uniform(*ends)], np.float32) for ends in ((0.3, 0.6), (0.2, 0.4)))
     yield checks.close(
         "one channel",
-        run=lambda normalize: normalize(jnp.asarray(images), jnp.asarray(mean), jnp.asarray(std)),
+        run=lambda scale: scale(jnp.asarray(images), jnp.asarray(mean), jnp.asarray(std)),
         want=(images.astype(np.float64) / 255 - mean) / std,
         atol=1e-5,
     )
@@ -101,7 +101,7 @@ def _whole_batches(draw: Draw) -> Iterator[Case]:
     x, y = checks.examples(draw, 12)
     seed = draw.size(1, 10_000)
     yield Case(
-        "a batch size that divides the data",
+        "twelve examples in batches of four",
         run=lambda make: questions.grain_epochs_verdict(make(x, y, 4, seed, 2), 3, y, 4),
         want=verdicts.EPOCH,
     )
