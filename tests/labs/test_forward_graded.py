@@ -44,6 +44,8 @@ def outcomes(tmp_path_factory):
     """The classroom, and what the engine says of each student."""
     (source,) = repository().sources(LAB)
     room = Classroom(tmp_path_factory.mktemp("forward"), source)
+    with (room.layout.grading / "nbgrader_config.py").open("a") as config:
+        config.write("\nfrom gradlab_grading.isolate import isolate\n\nisolate(c)\n")
     room.staff(["generate_assignment", LAB])
     right = reference(room.source)
     answers = {"ada": right, "stub": {}}
