@@ -82,7 +82,7 @@ class Dashboard(Widget):
             "points": [[_finite(value) for value in point] for point in points],
             "layers": [{key: _finite(value) for key, value in asdict(layer).items()} for layer in recorder.layers],
             "layersStep": recorder.layers_step,
-            "rate": recorder.rate,
+            "rate": recorder.last_rate,
         }, []
 
     def picture(self) -> tuple[str, str]:

@@ -38,6 +38,7 @@ class Recorder:
         self._before: dict[str, list] | None = None
         self._last = -float("inf")
         self._rate_wanted: float | None = None
+        self.last_rate = self.rate
         self.clear()
 
     def clear(self) -> None:
@@ -61,13 +62,17 @@ class Recorder:
     def read_scalars(self) -> None:
         """Fetch what is still on the device."""
         unread, self._unread = self._unread, []
-        rate = self.rate
+        self.last_rate = rate = self.rate
         for step, loss, accuracy in unread:
             self.points.append((int(step), float(loss), float(accuracy), rate))
 
     @property
     def rate(self) -> float | None:
-        """The learning rate, where `optax.inject_hyperparams` made it a number that can be read and changed."""
+        """The learning rate, where `optax.inject_hyperparams` made it a number that can be read and changed.
+
+        Only the loop's own thread may ask while it runs: within a step `nnx.jit` takes the optimizer apart. `last_rate`
+        is for the others.
+        """
         hyper = getattr(self._optimizer.opt_state, "hyperparams", None)
         return None if hyper is None or "learning_rate" not in hyper else float(hyper["learning_rate"][...])
 
@@ -86,6 +91,7 @@ class Recorder:
         if self.rate is not None:
             variable = self._optimizer.opt_state.hyperparams["learning_rate"]
             variable[...] = jax.numpy.asarray(value, variable[...].dtype)
+            self.last_rate = value
 
     def _read(self, step: int, gradients: Any) -> None:
         assert self._before is not None
