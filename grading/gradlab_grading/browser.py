@@ -141,9 +141,8 @@ class Notebook:
             RuntimeError: not all were run, or one raised; the message says what.
         """
         self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
-        cells = self.page.evaluate("() => jupyterapp.shell.currentWidget.content.model.toJSON().cells")
-        wrong = [output["evalue"] for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
-        wrong += [f"not run: {cell['source']}" for cell in cells if cell["execution_count"] is None]
+        wrong = [output["evalue"] for output in self.outputs() if output["output_type"] == "error"]
+        wrong += [f"not run: {cell['source']}" for cell in self._code() if cell["execution_count"] is None]
         if wrong:
             raise RuntimeError("\n".join(wrong))
 
@@ -154,6 +153,14 @@ class Notebook:
         )
         light = "true" if name == "Light" else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """The outputs of all cells, in order."""
+        return [output for cell in self._code() for output in cell["outputs"]]
+
+    def _code(self) -> list[dict[str, Any]]:
+        cells = self.page.evaluate("() => jupyterapp.shell.currentWidget.content.model.toJSON().cells")
+        return [cell for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
 
     def widget(self) -> Locator:
         """The widget of the course that the notebook shows."""
