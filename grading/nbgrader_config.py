@@ -9,6 +9,7 @@ from pathlib import Path
 from nbgrader.converters import GenerateAssignment
 
 from gradlab_grading import build, feedback, publish
+from gradlab_grading.isolate import isolate
 
 GRADING = Path(__file__).resolve().parent
 c = get_config()  # noqa: F821 traitlets puts it here
@@ -36,3 +37,6 @@ c.ExecutePreprocessor.store_widget_state = False
 # Feedback is one file that opens without a network: no script, formulas as MathML.
 c.HTMLExporter.extra_template_basedirs = feedback.TEMPLATES
 c.HTMLExporter.filters = {"markdown2html": feedback.markdown_to_html}
+
+# The last line, so that every door of nbgrader grades with the engine: isolated, checked outside the student's kernel.
+isolate(c)

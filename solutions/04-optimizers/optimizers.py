@@ -122,8 +122,8 @@ hidden.gradient_descent(gradient_descent)
 # with eigenvalue $\lambda$, one step multiplies the distance to the minimum by $1 - \eta\lambda$. With a small $\eta$
 # both factors lie between -1 and 1 and the path converges. Make $\eta$ larger, and at some point it does not.
 #
-# What is the largest $\eta$ for which gradient descent still converges? Write your number into the next cell and run it
-# before you go on.
+# What is the largest $\eta$ for which gradient descent still converges? In the next cell, write `limit_guess =` and your
+# number, and run it before you go on.
 
 # %% nbgrader={"grade": false, "grade_id": "stability-limit", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION

@@ -241,8 +241,8 @@ def attention_vjp_row_by_row(query, key, value, cotangent):
 
 
 def _forward(params, x, labels):
-    for layer in params[:-1]:
-        x = jax.nn.relu(jnp.dot(x, layer["weight"]) + layer["bias"][None])
+    for inner in params[:-1]:
+        x = jax.nn.relu(jnp.dot(x, inner["weight"]) + inner["bias"][None])
     scores = jax.nn.log_softmax(jnp.dot(x, params[-1]["weight"]) + params[-1]["bias"][None])
     return -jnp.take_along_axis(scores, labels[:, None], axis=1).mean()
 
