@@ -171,7 +171,8 @@ export function view(build) {
       const failure = html("pre", { class: "gl-failure", role: "alert", hidden: true });
       const status = html("p", { class: "gl-status", role: "status" });
       const root = html("div", { class: "gl-stage" });
-      const frame = html("section", { class: "gl gl-view", "aria-label": model.get("label") }, root, status, failure);
+      // A group and not a landmark: a lab may show two of a kind.
+      const frame = html("div", { class: "gl gl-view", role: "group", "aria-label": model.get("label") }, root, status, failure);
       /** @param {unknown} error */
       const fail = (error) => {
         if (signal.aborted) return;
