@@ -82,7 +82,7 @@ class GraphView {
       this.words,
       html("div", { class: "gl-bar" }, c.first, c.back, c.forward, c.play, html("label", {}, c.guess, " guess first"), this.form),
       html("div", { class: "gl-bar" }, ...Object.values(c.leaves).map((s) => s.element), c.reset, c.copy),
-      html("table", { class: "gl-table" }, html("caption", { class: "gl-hint" }, "The same as a table"), html("thead", {}, html("tr", {}, ...head)), this.table),
+      html("table", { class: "gl-table", hidden: true }, html("caption", { class: "gl-hint" }, "The same as a table"), html("thead", {}, html("tr", {}, ...head)), this.table),
     ];
   }
 
@@ -202,6 +202,8 @@ class GraphView {
     if (hadFocus) picture.focus();
     this.cells = titles.map(() => html("td"));
     this.ends = titles.map(() => html("td"));
+    // Without a row its headings would describe nothing.
+    /** @type {HTMLElement} */ (this.table.parentElement).hidden = titles.length === 0;
     this.table.replaceChildren(...titles.map((/** @type {string} */ title, /** @type {number} */ i) =>
       html("tr", {}, html("th", { scope: "row" }, title), html("td", {}, number(data[i])), this.cells[i], this.ends[i])));
   }
