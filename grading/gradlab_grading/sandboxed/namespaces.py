@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 import struct
+import sys
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -84,9 +85,19 @@ def enter_private_namespaces() -> None:
 
 
 def mount_private_folders(folders: list[str], disk_bytes: int) -> None:
-    """Cover each folder with an empty one of its own that holds at most `disk_bytes`."""
+    """Cover each folder with an empty one of its own that holds at most `disk_bytes`.
+
+    A Python that lies below one of them, as one under /tmp does, stays in view: modules are still to be imported.
+    """
+    prefixes = dict.fromkeys((sys.base_prefix, sys.prefix))
+    below = [path for path in prefixes if any(Path(path).is_relative_to(folder) for folder in folders)]
+    kept = [(path, os.open(path, os.O_PATH)) for path in below]
     for folder in folders:
         mount("tmpfs", folder, f"size={disk_bytes},mode=1777", noexec=False)
+    for path, descriptor in kept:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        _bind(f"/proc/self/fd/{descriptor}", path)
+        os.close(descriptor)
 
 
 def mount_own_proc() -> bool:
