@@ -35,12 +35,18 @@ def leftovers(before: set[int]) -> list[str]:
     return [line for p in new if any(w in (line := " ".join(p.info["cmdline"] or [])) for w in words)]
 
 
+def _listen_to_the_keyboard() -> None:
+    """As a terminal starts a program: a background job, such as one of CI, inherits that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_stop_and_start_again(tmp_path, how):
     course = toy(tmp_path / "course", students=STUDENTS, double=SLOW)
     before = {process.pid for process in psutil.process_iter()}
     command = [*GRADE, "toy", "--course", str(course.root), "--jobs", "1"]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    run = subprocess.Popen(command, preexec_fn=_listen_to_the_keyboard, **quiet)
     while not finished(course):
         assert run.poll() is None, "it ended before anything was graded"
         time.sleep(0.05)

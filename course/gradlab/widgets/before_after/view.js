@@ -60,7 +60,7 @@ class ExplorerView {
     const key = html("p", { class: "gl-key" }, html("span", { class: "gl-swatch gl-swatch-train" }), "training rows ",
       html("span", { class: "gl-swatch gl-swatch-valid" }), "validation rows, outlined");
     return [
-      html("header", { class: "gl-header" }, html("p", { class: "gl-title" }, "Before and after"),
+      html("div", { class: "gl-header" }, html("p", { class: "gl-title" }, "Before and after"),
         html("p", { class: "gl-hint" }, "Your functions, one after the other. Switch a step off, move it, or fit it on all rows.")),
       html("div", { class: "gl-choices" }, c.column.element, c.fit.element, c.reset, c.copy),
       this.list, key, this.panels, this.table,

@@ -71,7 +71,7 @@ class BehaviourView {
     const hint = "Everything here is computed by your own function.";
     c.whole.hidden = true;
     return [
-      html("header", { class: "gl-header" }, html("p", { class: "gl-title" }, "Behaviour of a network"), html("p", { class: "gl-hint" }, hint)),
+      html("div", { class: "gl-header" }, html("p", { class: "gl-title" }, "Behaviour of a network"), html("p", { class: "gl-hint" }, hint)),
       html("div", { class: "gl-choices" }, c.data.element, c.seed.element, c.brush.element, html("span", { class: "gl-pair" }, c.reset, c.copy)),
       this.problem,
       html("div", { class: "gl-panels" }, html("div", {}, this.plane.element, c.whole),

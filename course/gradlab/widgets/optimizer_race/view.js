@@ -81,7 +81,7 @@ class RaceView {
     const c = this.controls;
     const hint = "Drag the start. Each line is your function at work; the pale band below it is where optax goes.";
     return [
-      html("header", { class: "gl-header" },
+      html("div", { class: "gl-header" },
         html("p", { class: "gl-title" }, "Optimizer race"), html("p", { class: "gl-hint" }, hint)),
       html("div", { class: "gl-choices" }, c.surface.element, c.condition.element, c.seed.element,
         html("span", { class: "gl-pair" }, "start", c.x, c.y), html("span", { class: "gl-pair" }, c.reset, c.copy)),
