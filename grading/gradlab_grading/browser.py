@@ -153,6 +153,8 @@ class Notebook:
         )
         light = "true" if name == "Light" else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
+        # JupyterLab covers the page while a theme loads, and its cover fades out after that.
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def outputs(self) -> list[dict[str, Any]]:
         """The outputs of all cells, in order."""
