@@ -29,10 +29,10 @@ def finished(course) -> dict[str, int]:
     }
 
 
-def leftovers(before: set[int]) -> list[str]:
-    new = [p for p in psutil.process_iter(["cmdline", "pid"]) if p.pid not in before]
-    words = ("gradlab_grading", "bwrap")
-    return [line for p in new if any(w in (line := " ".join(p.info["cmdline"] or [])) for w in words)]
+def alive(family: list[psutil.Process]) -> list[str]:
+    """Those of these processes that still run, once they have had time to end."""
+    _, left = psutil.wait_procs(family, timeout=30)
+    return [str(process) for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 def _listen_to_the_keyboard() -> None:
@@ -43,21 +43,19 @@ def _listen_to_the_keyboard() -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_stop_and_start_again(tmp_path, how):
     course = toy(tmp_path / "course", students=STUDENTS, double=SLOW)
-    before = {process.pid for process in psutil.process_iter()}
     command = [*GRADE, "toy", "--course", str(course.root), "--jobs", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     run = subprocess.Popen(command, preexec_fn=_listen_to_the_keyboard, **quiet)
     while not finished(course):
         assert run.poll() is None, "it ended before anything was graded"
         time.sleep(0.05)
+    family = psutil.Process(run.pid).children(recursive=True)
+    assert family
     run.send_signal(how)
     assert run.wait(timeout=60) == (-signal.SIGKILL if how == signal.SIGKILL else 130)
     done = finished(course)
     assert 0 < len(done) < STUDENTS
-    deadline = time.monotonic() + 10
-    while leftovers(before) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert leftovers(before) == []
+    assert alive(family) == []
     outcomes = course.grade("toy")
     assert {name for name, outcome in outcomes.items() if outcome.status == "skipped"} == set(done)
     assert done.items() <= finished(course).items()
