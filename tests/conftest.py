@@ -23,6 +23,8 @@ from system_packages import PACKAGES, missing_reason
 
 # Strict dtype promotion (jax_numpy_dtype_promotion) cannot be: optax's own Adam mixes int32 and float.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# The distributed labs run in the process of the tests; the number is fixed once the backend has started.
+jax.config.update("jax_num_cpu_devices", 8)
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 # The one thing that a machine of CI may lack.

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from jax import export
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradlab.seam import plain
 from gradlab.seam.handle import Handle, to_numpy
@@ -32,8 +34,15 @@ class Program:
         return self.text.count(f"{name}(") + self.text.count(f"{name} ") + self.text.count(f'"{name}"')
 
     def run(self) -> Any:
-        """The program's result on the arguments that it was exported with, computed on this side."""
-        return to_numpy(self.exported.call(*self.arrays))
+        """The program's result on the arguments that it was exported with, computed on this side.
+
+        A program for several devices takes as many here: `gradlab.devices.use_devices` comes first.
+        """
+        arrays = self.arrays
+        if (count := self.exported.nr_devices) > 1:
+            everywhere = NamedSharding(Mesh(np.array(jax.devices()[:count]), ("devices",)), PartitionSpec())
+            arrays = jax.device_put(arrays, everywhere)
+        return to_numpy(self.exported.call(*arrays))
 
 
 def program(function: Handle, *args: Any, **kwargs: Any) -> Program:
@@ -53,13 +62,22 @@ def jaxpr(function: Handle, *args: Any, **kwargs: Any) -> str:
     return function.perform("jaxpr", *args, **kwargs)
 
 
+def lowered(function: Handle, *args: Any, **kwargs: Any) -> str:
+    """The StableHLO text, as JAX traced it and before the compiler; for `gradlab.collectives`.
+
+    What is jitted (or mapped over devices) already is lowered as it is, with its own static arguments, shardings and
+    donations; of anything else, arrays are traced as in `program`. The same goes for `compiled` and `memory`.
+    """
+    return function.perform("lowered", *args, **kwargs)
+
+
 def compiled(function: Handle, *args: Any, **kwargs: Any) -> str:
-    """The optimised HLO as text, for this machine's backend."""
+    """The optimised HLO as text, for the backend beside the student's code; for `gradlab.collectives`."""
     return function.perform("compiled", *args, **kwargs)
 
 
 def memory(function: Handle, *args: Any, **kwargs: Any) -> dict[str, int]:
-    """What the compiler plans, in bytes: `argument`, `output`, `temp` and `alias`."""
+    """What the compiler plans on each device, in bytes: `argument`, `output`, `temp` and `alias`."""
     return function.perform("memory", *args, **kwargs)
 
 
@@ -86,6 +104,20 @@ def jit(function: Handle, **options: Any) -> Handle:
 def vmap(function: Handle, **options: Any) -> Handle:
     """`jax.vmap(function, **options)`, still on the other side."""
     return function.perform("vmap", **options)
+
+
+def pmap(function: Handle, **options: Any) -> Handle:
+    """`jax.pmap(function, **options)`, still on the other side; it gets one more axis in front, the devices."""
+    return function.perform("pmap", **options)
+
+
+def placement(function: Handle, *args: Any, **kwargs: Any) -> Any:
+    """Where the arrays of `function(*args, **kwargs)` lie: in place of each, its shards in the order of devices.
+
+    A shard is `(device, start, shape)`: the number of its device, the index at which it starts in the whole array, and
+    its shape.
+    """
+    return function.perform("placement", *args, **kwargs)
 
 
 def vjp(function: Handle, *args: Any, cotangent: Any) -> tuple[Any, tuple]:

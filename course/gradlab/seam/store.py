@@ -104,16 +104,40 @@ def _program(target: Any, *args: Any, **kwargs: Any) -> bytes:
     return bytes(export.export(jax.jit(function))(*arrays).serialize())
 
 
-def _compiled(target: Any, *args: Any, **kwargs: Any) -> str:
+def _lower(target: Any, args: tuple, kwargs: dict) -> Any:
+    if hasattr(target, "lower"):
+        return target.lower(*args, **kwargs)
     function, arrays = _of_arrays(target, args, kwargs)
-    return jax.jit(function).lower(*arrays).compile().as_text() or ""
+    return jax.jit(function).lower(*arrays)
+
+
+def _lowered(target: Any, *args: Any, **kwargs: Any) -> str:
+    return _lower(target, args, kwargs).as_text()
+
+
+def _compiled(target: Any, *args: Any, **kwargs: Any) -> str:
+    return _lower(target, args, kwargs).compile().as_text() or ""
 
 
 def _memory(target: Any, *args: Any, **kwargs: Any) -> dict[str, int]:
-    function, arrays = _of_arrays(target, args, kwargs)
-    analysis = jax.jit(function).lower(*arrays).compile().memory_analysis()
+    analysis = _lower(target, args, kwargs).compile().memory_analysis()
     names = ("argument", "output", "temp", "alias")
     return {name: int(getattr(analysis, f"{name}_size_in_bytes")) for name in names}
+
+
+def _placement(target: Any, *args: Any, **kwargs: Any) -> Any:
+    """For each array of the result its shards, `(device, start, shape)`, in the order of the devices' numbers."""
+    return jax.tree.map(_shards, target(*args, **kwargs))
+
+
+def _shards(leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array):
+        return None
+    found = [
+        (shard.device.id, tuple(int(part.start or 0) for part in shard.index), tuple(shard.data.shape))
+        for shard in leaf.addressable_shards
+    ]
+    return sorted(found)
 
 
 def _trace_count(target: Any, *calls: tuple) -> int:
@@ -147,12 +171,15 @@ OPERATIONS: dict[str, Operation] = {
     "kind": lambda target: type(target).__name__,
     "grad": lambda target, **options: jax.grad(target, **options),
     "jit": lambda target, **options: jax.jit(target, **options),
+    "pmap": lambda target, **options: jax.pmap(target, **options),
     "vmap": lambda target, **options: jax.vmap(target, **options),
     "vjp": _vjp,
     "jaxpr": _jaxpr,
     "program": _program,
+    "lowered": _lowered,
     "compiled": _compiled,
     "memory": _memory,
+    "placement": _placement,
     "trace_count": _trace_count,
     "apply": lambda target, function, *args, **kwargs: function(target, *args, **kwargs),
 }

@@ -1,0 +1,42 @@
+"""The devices that a distributed lab runs on: real accelerators where there are any, else emulated ones."""
+
+import os
+
+import jax
+
+
+class TooLate(RuntimeError):
+    """JAX had started with too few devices before more were asked for."""
+
+
+def use_devices(count: int = 8) -> list[jax.Device]:
+    """Gives `count` devices to work on; call it in the first cell, before JAX computes anything.
+
+    Where there are accelerators, these are used: at most `count` of them, so the list may be shorter. Elsewhere the
+    processor stands in for `count` devices. Emulated devices show whether a program is correct, not how fast it is.
+    Calling it again is harmless.
+
+    Raises:
+        ValueError: `count` is not positive.
+        TooLate: JAX has already started with fewer devices; the message says what to do.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    # With fewer threads than twice the devices, collectives in a loop deadlock on the processor (JAX 0.10 and 0.11).
+    threads = max(2 * count, int(os.environ.get("PJRT_NPROC", "0")))
+    os.environ["PJRT_NPROC"] = str(threads)
+    if jax.config.values["jax_num_cpu_devices"] < count:
+        try:
+            jax.config.update("jax_num_cpu_devices", count)
+        except RuntimeError as error:  # the backend has started; it may have enough devices all the same
+            if jax.default_backend() == "cpu" and len(jax.devices()) < count:
+                raise TooLate(_advice(count)) from error
+    return jax.devices()[:count]
+
+
+def _advice(count: int) -> str:
+    return (
+        f"JAX has already started with {len(jax.devices())} device(s), and {count} were asked for. The number is fixed"
+        " at the first computation. Restart the kernel (menu Kernel, Restart Kernel), and call use_devices in the first"
+        " cell, before anything is computed."
+    )
