@@ -116,7 +116,7 @@ class SafeCollect(ExchangeCollect):
         """Fail with what to do where there is no exchange; nbgrader would refer an instructor to the instructor."""
         if not Path(self.root).is_dir():
             self.fail(
-                f"There is no exchange at {self.root}: `nbgrader release_assignment` makes it. Is it elsewhere? Then set"
+                f"There is no exchange at {self.root}: `nbgrader release_assignment` makes it. If it is elsewhere, set"
                 " c.Exchange.root. To grade without an exchange, put submissions under submitted/STUDENT/ASSIGNMENT/."
             )
         super().ensure_root()
