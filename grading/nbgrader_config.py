@@ -22,6 +22,10 @@ c.CourseDirectory.db_url = f"sqlite:///{GRADING / 'gradebook.db'}"
 c.CourseDirectory.source_directory = "build/source"
 # Not labs/: somebody's own answers may be there.
 c.CourseDirectory.release_directory = "build/release"
+# Where students fetch and submit. `nbgrader release_assignment` makes it. nbgrader's own default lies in /usr/local,
+# where only root may make it. On a shared machine name a folder here, and in every student's configuration, that
+# all of them see and may write to.
+c.Exchange.root = str(GRADING / "exchange")
 
 c.GenerateAssignment.pre_convert_hook = build.refresh
 c.GenerateAssignment.preprocessors = [*GenerateAssignment().preprocessors, publish.StudentNotebook]

@@ -76,10 +76,12 @@ class Course:
             setattr(engine, name, value)
         return engine
 
-    def grade(self, assignment: str, *argv: str, dry_run: bool = False, **settings) -> dict[str, Outcome]:
+    def grade(
+        self, assignment: str, *argv: str, dry_run: bool = False, seed: int = 7, **settings
+    ) -> dict[str, Outcome]:
         """Grade with the engine; outcomes by student."""
         engine = self.engine(*argv, **settings)
-        outcomes = _quietly(engine.grade, assignment, Watcher(), dry_run=dry_run, seed=7)
+        outcomes = _quietly(engine.grade, assignment, Watcher(), dry_run=dry_run, seed=seed)
         return {outcome.student: outcome for outcome in outcomes}
 
     def grade_with_stock(self, assignment: str) -> None:
@@ -110,17 +112,7 @@ class Course:
 
     def rows(self, assignment: str) -> list[tuple]:
         """Everything that autograding writes into the gradebook, but for random keys."""
-        found = []
-        with Gradebook(self.db_url) as gradebook:
-            for submission in gradebook.assignment_submissions(assignment):
-                head = (submission.student_id, submission.timestamp, submission.total_seconds_late)
-                for book in submission.notebooks:
-                    found.append((*head, book.name, book.late_submission_penalty, book.score, book.needs_manual_grade))
-                    for grade in book.grades:
-                        manual = (grade.manual_score, grade.extra_credit, grade.needs_manual_grade)
-                        found.append((*head, book.name, grade.name, grade.auto_score, grade.score, *manual))
-                    found += [(*head, book.name, c.name, c.auto_comment, c.manual_comment) for c in book.comments]
-        return sorted(found, key=repr)
+        return rows(self.db_url, assignment)
 
     def clone(self, root: Path) -> "Course":
         """The same course, ungraded, elsewhere."""
@@ -132,6 +124,21 @@ class Course:
                 root.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin, root / part)
         return Course(root)
+
+
+def rows(db_url: str, assignment: str) -> list[tuple]:
+    """Everything that autograding writes into a gradebook, but for random keys. A student's name comes first."""
+    found = []
+    with Gradebook(db_url) as gradebook:
+        for submission in gradebook.assignment_submissions(assignment):
+            head = (submission.student_id, submission.timestamp, submission.total_seconds_late)
+            for book in submission.notebooks:
+                found.append((*head, book.name, book.late_submission_penalty, book.score, book.needs_manual_grade))
+                for grade in book.grades:
+                    manual = (grade.manual_score, grade.extra_credit, grade.needs_manual_grade)
+                    found.append((*head, book.name, grade.name, grade.auto_score, grade.score, *manual))
+                found += [(*head, book.name, c.name, c.auto_comment, c.manual_comment) for c in book.comments]
+    return sorted(found, key=repr)
 
 
 def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

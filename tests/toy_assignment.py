@@ -57,11 +57,14 @@ score = 0
 score += difference(double(np.array([1.0, 2.0])), np.array([2.0, 4.0]), rtol=1e-9, atol=0) is None
 score
 ### BEGIN HIDDEN TESTS
+from gradlab.seam import probe
 from gradlab_grading import hidden
 secret = np.random.default_rng(hidden.seed.get())
 for shape in ((3,), (2, 5)):
-    array = secret.standard_normal(shape)
-    score += difference(double(array), 2 * array, rtol=1e-9, atol=0) is None
+    array = secret.standard_normal(shape).astype(np.float32)
+    jitted = probe.kind(double) == "PjitFunction"
+    answer = probe.program(double, array).run() if jitted else double(array)
+    score += difference(answer, 2 * array, rtol=1e-6, atol=0) is None
 score
 ### END HIDDEN TESTS
 """

@@ -26,7 +26,7 @@ from gradlab.seam import plain
 from gradlab.seam.handle import StudentError, by_name
 from gradlab_grading import hidden
 from gradlab_grading.outputs import Output, error, stream
-from gradlab_grading.sandboxed import wire
+from gradlab_grading.sandboxed import thrift, wire
 
 MAX_ANSWER = 256 * 2**20
 GRACE_SECONDS = 5
@@ -191,6 +191,7 @@ def _plain_python(source: str) -> str:
 
 def serve(control: socket.socket) -> None:
     """Answer the engine until it closes the socket."""
+    thrift.save_work()
     desk = Desk()
     while True:
         try:

@@ -112,6 +112,15 @@ class SafeCollect(ExchangeCollect):
     # nbgrader declares it in a way that type checkers cannot follow.
     coursedir: Any
 
+    def ensure_root(self) -> None:
+        """Fail with what to do where there is no exchange; nbgrader would refer an instructor to the instructor."""
+        if not Path(self.root).is_dir():
+            self.fail(
+                f"There is no exchange at {self.root}: `nbgrader release_assignment` makes it. If it is elsewhere, set"
+                " c.Exchange.root. To grade without an exchange, put submissions under submitted/STUDENT/ASSIGNMENT/."
+            )
+        super().ensure_root()
+
     def do_copy(self, src: str, dest: str, log: Any = None) -> None:
         """Copy the regular files of a submission."""
         if self.get_size(src) > 1000 * self.coursedir.max_dir_size:

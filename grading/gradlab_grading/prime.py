@@ -23,6 +23,8 @@ from gradlab_grading.sandboxed.namespaces import NOBODY
 RunReference = Callable[[SandboxSettings, Job], Result]
 _MARK = "primed.json"
 _CACHE_BYTES = 2 * 2**30
+# Raised when what priming leaves changes: a cache of an older engine is not looked at again.
+_FORMAT = b"2"
 # Printed by the reference's kernel after its last cell: what has been imported from files.
 _LIST_MODULES = """
 import json as _json, sys as _sys
@@ -47,7 +49,7 @@ class Course:
     @property
     def folder(self) -> Path:
         """The cache of this assignment on this machine."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(_FORMAT)
         for job in self.reference:
             digest.update(repr((job.cells, job.setup, job.mode)).encode())
         for name in ("jax", "jaxlib", "numpy", "gradlab"):
@@ -87,7 +89,9 @@ class Course:
                 programs.mkdir(exist_ok=True)
                 _trim(programs)
                 if os.getuid() == 0:
-                    os.chown(programs, NOBODY, NOBODY)
+                    # The kernel writes as nobody, and the checker as a root that may do no more than its group.
+                    os.chown(programs, NOBODY, 0)
+                    programs.chmod(0o775)
                 writable = replace(settings, cache=programs, writable_cache=True)
                 known["modules"] = self._prime(writable, run_reference)
                 known["seeds"] = [*known.get("seeds", [])[-50:], seeds]

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.exchange import ExchangeError
 from traitlets.config import Config
 
 from gradlab_grading.collect import SafeCollect, SafeExtractor, take
@@ -102,3 +103,10 @@ def test_limits_come_from_the_assignment_and_from_nbgrader():
 def test_wrong_limits_are_refused(settings):
     with pytest.raises(ValueError, match="limit"):
         Limits.of(settings)
+
+
+def test_collecting_without_an_exchange_says_what_to_do(tmp_path):
+    coursedir = CourseDirectory(root=str(tmp_path), course_id="course", assignment_id="lab")
+    collect = SafeCollect(coursedir=coursedir, config=Config({"Exchange": {"root": str(tmp_path / "nowhere")}}))
+    with pytest.raises(ExchangeError, match="release_assignment"):
+        collect.start()

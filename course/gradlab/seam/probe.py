@@ -5,6 +5,7 @@ Each takes a handle and works on either side of the seam. Where the structure of
 itself, so a patched library on the student's side gains nothing.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,13 @@ from jax import export
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradlab.seam import plain
-from gradlab.seam.handle import Handle, to_numpy
+from gradlab.seam.handle import Handle, StudentError, to_numpy
+
+# XLA takes these annotations out before anything runs. Any other custom call is code outside of the program:
+# a callback into Python, or a routine that trusts the sizes that it is given.
+_ANNOTATIONS = frozenset({"Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape"})
+# How the printer writes a custom call, and the operations that wait for a host.
+_OUTSIDE = re.compile(r'stablehlo\.custom_call"?(?: @"?([^\s"(]+))?|stablehlo\.(infeed|outfeed|send|recv)\b')
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,18 @@ def program(function: Handle, *args: Any, **kwargs: Any) -> Program:
     """Traces `function` on the other side and brings its program here.
 
     Arrays among the arguments are traced; numbers, strings and portable functions are static. Raises `StudentError`
-    where the function cannot be traced.
+    where the function cannot be traced, or its program calls what lies outside of it (a callback, a foreign function).
     """
     data = function.perform("program", *args, **kwargs)
     leaves = jax.tree.leaves((args, kwargs))
     arrays = tuple(leaf for leaf in leaves if plain.is_array(leaf))
-    return Program(export.deserialize(bytearray(data)), arrays)
+    found = Program(export.deserialize(bytearray(data)), arrays)
+    for call in _OUTSIDE.finditer(found.text):
+        if call[1] not in _ANNOTATIONS:
+            raise StudentError(
+                "OutsideCall", f"the traced program is not self-contained: it calls {call[1] or call[0]}"
+            )
+    return found
 
 
 def jaxpr(function: Handle, *args: Any, **kwargs: Any) -> str:

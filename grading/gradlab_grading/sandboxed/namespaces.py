@@ -54,6 +54,11 @@ def become_nobody() -> None:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
+    forbid_new_privileges()
+
+
+def forbid_new_privileges() -> None:
+    """No program that is started from here gains by being setuid."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 

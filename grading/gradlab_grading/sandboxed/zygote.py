@@ -22,7 +22,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradlab_grading.sandboxed import kernel, namespaces, thrift, watch, wire
+from gradlab_grading.sandboxed import kernel, namespaces, seccomp, thrift, watch, wire
 
 TICK_SECONDS = 0.1
 PRIVATE_FOLDERS = ["/tmp", "/dev/shm"]
@@ -158,6 +158,7 @@ class Zygote:
                     if not whole_proc:
                         namespaces.assemble_proc()
                     namespaces.drop_capabilities()
+                    seccomp.refuse_rare_calls()
                 namespaces.limit(limits, shared_user=not self.private)
                 kernel.serve(self.shell, sockets, limits)
             except BaseException:  # noqa: BLE001 no fork may return into the server
