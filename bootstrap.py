@@ -23,6 +23,8 @@ STAMP = ENVIRONMENT / "gradlab-stamp"
 LOCK = ROOT / "requirements.lock"
 # Its own, so that the tabs of other courses stay out of this one.
 WORKSPACES = ENVIRONMENT / "workspaces"
+# What a student's nbgrader is told; outside of etc/jupyter, where staff's would hear it too.
+STUDENT_SETTINGS = ENVIRONMENT / "etc" / "student"
 START_PAGE = "course/start.ipynb"
 
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -265,20 +267,23 @@ def lab_variables(staff: bool) -> dict:
     variables["PATH"] = "{}:{}".format(VENV_PYTHON.parent, variables["PATH"])
     # Emulated devices deadlock with fewer (jax 0.10 and 0.11); it counts only before JAX starts.
     variables.setdefault("PJRT_NPROC", "32")
-    if staff:
-        paths = [str(ROOT / "grading"), variables.get("JUPYTER_CONFIG_PATH", "")]
-        variables["JUPYTER_CONFIG_PATH"] = ":".join(filter(None, paths))
+    settings = str(ROOT / "grading" if staff else STUDENT_SETTINGS)
+    variables["JUPYTER_CONFIG_PATH"] = ":".join(filter(None, [settings, variables.get("JUPYTER_CONFIG_PATH", "")]))
     return variables
 
 
 def configure_lab(staff: bool) -> None:
-    """Tell JupyterLab, by files in .venv alone, what to show: the formgrader is a dead end for a student."""
+    """Tell JupyterLab and nbgrader, by files in .venv alone, what to show: the formgrader is a dead end for a student."""
     disabled = {f"@jupyter/nbgrader:{plugin}": not staff for plugin in STAFF_PLUGINS}
     # It asks at the first start whether to fetch news from the network.
     disabled["@jupyterlab/apputils-extension:announcements"] = True
     page_config = ENVIRONMENT / "etc" / "jupyter" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True, exist_ok=True)
     page_config.write_text(json.dumps({"disabledExtensions": disabled}))
+    # nbgrader's list of assignments, and `nbgrader submit`, hand in what lies under labs/.
+    hand_in = {"CourseDirectory": {"course_id": "gradlab"}, "Exchange": {"assignment_dir": str(ROOT / "labs")}}
+    STUDENT_SETTINGS.mkdir(parents=True, exist_ok=True)
+    (STUDENT_SETTINGS / "nbgrader_config.json").write_text(json.dumps(hand_in))
     tabs = {
         "notebook:" + START_PAGE: {"data": {"path": START_PAGE, "factory": "Notebook"}},
         "nbgrader-formgrader:nbgrader-formgrader": {"data": {}},

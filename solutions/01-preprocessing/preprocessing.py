@@ -19,11 +19,11 @@
 # were spoilt there. In this lab you take raw records to clean batches, step by step, and then hunt for
 # leaks in a pipeline that reports far too good a number.
 #
-# You need about three and a half hours. The chapter `course/chapters/01-preprocessing.md` has the reasons and the sources,
-# and you can do the lab without it.
+# You need about four hours and a half. The [chapter](../../course/chapters/01-preprocessing.md) has the reasons and the
+# sources; you can do the lab without it.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
-# `raise NotImplementedError()` by your code, run the cell, and run the check below it. The check says what it called, what
+# `raise NotImplementedError` by your code, run the cell, and run the check below it. The check says what it called, what
 # came back, and what was wanted. Run it as often as you like. Hidden checks ask the same questions with other numbers when
 # the lab is graded. Hints are folded: open them one at a time.
 #
@@ -56,15 +56,17 @@ from gradlab.records import EXTRA, MISSING_WORDS, UNKNOWN_CODE
 # - **Types.** Numbers come as `97`, `97.0` or `"  97.0 "`. Words come in any case, with spaces around them.
 # - **Units.** A number may be followed by the column's `other_unit`, which is worth `factor` units: `"5.2 mmol/L"`. Without
 #   a unit behind it, a number is in the column's own `unit`.
-# - **Sentinels.** A value is missing if it is `None`, a word of `MISSING_WORDS`, or the column's `missing_code`.
+# - **Sentinels.** A value is missing if it is `None`, a word of `MISSING_WORDS` (spelled as there), or the column's
+#   `missing_code`, as a number or as text.
 # - **Impossible values.** A number below `low` or above `high`, in the column's own unit, is a typing error. Nobody knows
 #   what it should have been, so it is missing.
 # - **Duplicates.** Records with the same `id` are the same record. The first one counts.
 # - **Shifted columns.** A record with the key `EXTRA` (`"extra"`) had one delimiter too many behind the id. Each value
 #   stands one column too far to the right, and the last one is under `EXTRA`. Nothing is lost.
 #
-# Return one array for each column. Missing numbers are `nan`. A category becomes the number of its place in
-# `column.words`, or `UNKNOWN_CODE` (-1) where it is missing. (The taxonomy is that of Rahm and Do 2000.)
+# Return one array for each column. Missing numbers are `nan`. A category becomes its code, the place
+# in `column.words` of the tuple that holds its word, or `UNKNOWN_CODE` (-1) where it is missing. (The taxonomy is that of
+# Rahm and Do 2000.)
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -101,7 +103,8 @@ def clean_records(records: list[dict], columns: list[records.Column]) -> dict[st
         records: dictionaries with the key "id", a key for each column in the order of `columns`, and the key `EXTRA`
             where a record is shifted.
         columns: what is known of each column: `name`, `unit`, `low`, `high`, `other_unit`, `factor`, `missing_code`;
-            and for a category `words`, the words for code 0, for code 1 and so on, in lower case.
+            and for a category `words`: for code 0, for code 1 and so on a tuple of the words that mean it, in lower
+            case; empty for a number.
 
     Returns:
         An array of shape (n,) under "id" and under the name of each column, one entry for each id in the order of
@@ -252,7 +255,8 @@ hidden.split_indices(split_indices)
 #
 # $\mu$ and $\sigma$ are *fitted*, so they are part of the model. They come from the training rows, and every other row is
 # scaled by them. That is why there are two functions. A column that does not vary has $\sigma = 0$; its scale is 1.
-# (scikit-learn, `StandardScaler`.)
+# Careful: in float32 the mean of equal numbers is rounded, and their computed $\sigma$ may be $10^{-7}$. (scikit-learn,
+# `StandardScaler`.)
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -262,14 +266,15 @@ hidden.split_indices(split_indices)
 #
 # <details><summary>Hint 2: a plan</summary>
 #
-# `jnp.mean` and `jnp.std` over `axis=0`. Replace a standard deviation of 0 by 1 with `jnp.where`.
+# `jnp.mean` and `jnp.std` over `axis=0`. Find out which columns do not vary by comparing values, not by asking for a
+# deviation of exactly 0, and put 1 there with `jnp.where`.
 #
 # </details>
 #
 # <details><summary>Hint 3: nearly the code</summary>
 #
-# `std = jnp.std(x, axis=0)`, `{"mean": jnp.mean(x, axis=0), "scale": jnp.where(std > 0, std, 1.0)}`, and
-# `(x - scaler["mean"]) / scaler["scale"]`.
+# `varies = jnp.ptp(x, axis=0) > 0`, `{"mean": jnp.mean(x, axis=0), "scale": jnp.where(varies, jnp.std(x, axis=0), 1.0)}`,
+# and `(x - scaler["mean"]) / scaler["scale"]`.
 #
 # </details>
 
@@ -781,8 +786,8 @@ print(f"accuracy on 30 cohorts: {np.mean(reported):.3f}")
 #
 # *Two points, for committing a number. Whether it is right does not matter.*
 #
-# Guessing gives 0.5. What accuracy is left when all three leaks are mended? Write your number into the next cell and run it
-# before you go on.
+# Guessing gives 0.5. What accuracy is left when all three leaks are mended? In the next cell, write `accuracy_guess =` and
+# your number, and run it before you go on.
 
 # %% nbgrader={"grade": false, "grade_id": "accuracy-guess", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION

@@ -23,11 +23,11 @@
 # probabilities. A transposed weight passes where the layer is square. Such a model trains, only worse, and nobody sees why.
 # The checks of this lab look for exactly that.
 #
-# You need about three hours and a half. The chapter `course/chapters/02-forward.md` has the derivations, and you can do the
-# lab without them.
+# You need about four hours and a half. The [chapter](../../course/chapters/02-forward.md) has the derivations; you can do
+# the lab without them.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
-# `raise NotImplementedError()` by your code, run the cell, and run the check below it. The check says what it called,
+# `raise NotImplementedError` by your code, run the cell, and run the check below it. The check says what it called,
 # what came back, and what was wanted. Run it as often as you like. Hidden checks ask the same questions with other
 # numbers when the lab is graded. Hints are folded: open them one at a time.
 #
@@ -888,7 +888,8 @@ for factor in (0.5, 0.9, 1.0, 1.1, 2.0):
 # Your network, with your initial weights, has seen nothing. It gets images of the ten digits, and your `cross_entropy` measures
 # its surprise at the labels. A model that knows nothing should give every class the same probability.
 #
-# What is the loss, in nats? Write your number into the next cell and run it before you go on. No calculator is needed.
+# What is the loss, in nats? In the next cell, write `loss_guess =` and your number, and run it before you go on. No
+# calculator is needed.
 
 # %% nbgrader={"grade": false, "grade_id": "initial-loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION

@@ -21,11 +21,11 @@
 # numbers, in forty lines. Then for arrays, rule by rule, up to attention. Then for a whole network. After that you know
 # what `jax.grad` does, and where it needs your help.
 #
-# You need about four hours. The chapter `course/chapters/03-backward.md` has the derivations, and you can do the lab
-# without them.
+# You need about seven hours: take two or three sittings. The [chapter](../../course/chapters/03-backward.md) has the
+# derivations; you can do the lab without them.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
-# `raise NotImplementedError()` by your code, run the cell, and run the check below it. The check says what it called,
+# `raise NotImplementedError` by your code, run the cell, and run the check below it. The check says what it called,
 # what came back, and what was wanted. Run it as often as you like. Hidden checks ask the same questions with other
 # numbers when the lab is graded. Hints are folded: open them one at a time.
 #

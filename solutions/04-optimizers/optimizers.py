@@ -23,7 +23,7 @@
 # without them.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
-# `raise NotImplementedError()` by your code, run the cell, and run the check below it. The check says what it called,
+# `raise NotImplementedError` by your code, run the cell, and run the check below it. The check says what it called,
 # what came back, and what was wanted. Run it as often as you like. Hidden checks ask the same questions with other
 # numbers when the lab is graded. Hints are folded: open them one at a time.
 #
@@ -374,7 +374,7 @@ hidden.nesterov(nesterov)
 # %% nbgrader={"grade": false, "grade_id": "descent", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def descent(params, gradients, state, learning_rate):
     """Gradient descent in the form of the others: it has no state to change."""
-    return params - learning_rate * gradients, state
+    return jax.tree.map(lambda param, gradient: param - learning_rate * gradient, params, gradients), state
 
 
 # %%

@@ -20,9 +20,9 @@ SESSION = Path(__file__).parent / "session.py"
 
 
 class Classroom:
-    """One lab of this repository taken through nbgrader's loop."""
+    """One lab of this repository taken through nbgrader's loop: stock, or graded by the course's engine."""
 
-    def __init__(self, root: Path, source: Path) -> None:
+    def __init__(self, root: Path, source: Path, *, engine: bool = False) -> None:
         self.layout = Layout(root / "course")
         self.exchange = root / "exchange"
         self.homes = root / "homes"
@@ -31,10 +31,9 @@ class Classroom:
         copy = shutil.copy(source, self.layout.solutions / self.assignment)
         self.layout.grading.mkdir()
         config = (repository().grading / "nbgrader_config.py").read_text(encoding="utf-8")
-        # Stock nbgrader is what this loop is about; the engine has tests of its own.
-        stock, engine, _ = config.partition("isolate(c)\n")
-        assert engine
-        (self.layout.grading / "nbgrader_config.py").write_text(stock, encoding="utf-8")
+        stock, last_line, _ = config.partition("isolate(c)\n")
+        assert last_line
+        (self.layout.grading / "nbgrader_config.py").write_text(config if engine else stock, encoding="utf-8")
         self.exchange.mkdir(mode=0o777)
         # The exchange refuses a folder that not everybody may write to, whatever the umask is.
         self.exchange.chmod(0o777)

@@ -1,10 +1,7 @@
 """`make lab` opens the course: the real JupyterLab of this repository."""
 
 import json
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from make_lab import HEADLESS, free_port, made
+
 ROOT = Path(__file__).parents[2]
-# Nor what `make test` itself passes on to a make within.
-LEFT_OUT = ("DISPLAY", "WAYLAND_DISPLAY", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON")
-HEADLESS = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
 
 
 @pytest.fixture(scope="module")
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture(scope="module", params=["lab", "staff"])
@@ -32,22 +26,8 @@ def address(request, port):
     """The address that the goal prints where there is no browser; the server ends as by Ctrl-C, twice."""
     # Elsewhere the command would first make an environment, which test_bootstrap.py does in small.
     assert Path(sys.prefix).resolve() == ROOT / ".venv", "run by `make test`, or .venv/bin/pytest"
-    server = subprocess.Popen(
-        ["make", request.param, f"PORT={port}"],
-        cwd=ROOT,
-        env=HEADLESS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        lines = iter(server.stdout.readline, "")
-        assert "open the http address below" in next(lines)
-        yield next(found.group() for line in lines if (found := re.search(r"http://localhost\S+", line)))
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.communicate(timeout=30)
+    with made(request.param, ROOT, port) as address:
+        yield address
 
 
 def answer(address: str, path: str = "") -> str:

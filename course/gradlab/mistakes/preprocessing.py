@@ -306,7 +306,8 @@ def always_the_same_split(key, labels, fractions, groups=None):
 def no_variance_divided_by(x):
     """The standard deviation is the scale, whatever it is.
 
-    A column that does not vary has 0, and 0 / 0 is nan. Its scale is 1.
+    A column that does not vary has 0, and 0 / 0 is nan. Its scale is 1. Do not ask whether the deviation is exactly 0:
+    in float32 it may be 1e-7, since the mean is rounded. Compare the column's largest and smallest value.
     """
     return {"mean": x.mean(0), "scale": jnp.sqrt(((x - x.mean(0)[None]) ** 2).mean(0)) * (x.max(0) > x.min(0))}
 
