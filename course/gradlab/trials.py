@@ -390,7 +390,7 @@ class StudyTrial:
 @portable
 @dataclass(frozen=True, eq=False)
 class CharacterTrial:
-    """Logits of a `CharacterModel` for some texts, and again with one character of each changed, at `place`."""
+    """Logits of a `CharacterModel` for some texts; how they change with the character at `place`, and with other texts."""
 
     seed: int
     vocabulary: int
@@ -401,6 +401,8 @@ class CharacterTrial:
         model = network(nnx.Rngs(self.seed), vocabulary=self.vocabulary, width=16)
         other = self.texts.copy()
         other[:, self.place] = (other[:, self.place] + 1) % self.vocabulary
-        one, two = (np.asarray(model(jnp.asarray(texts))) for texts in (self.texts, other))
-        alone = np.asarray(model(jnp.asarray(self.texts[:1])))
-        return {"logits": one, "changed": np.abs(one - two).max(axis=(0, 2)), "alone": np.abs(alone[0] - one[0]).max()}
+        beside = self.texts.copy()
+        beside[1:] = (beside[1:] + 1) % self.vocabulary
+        answer = nnx.jit(lambda model, texts: model(texts))
+        one, two, three = (np.asarray(answer(model, jnp.asarray(texts))) for texts in (self.texts, other, beside))
+        return {"logits": one, "changed": np.abs(one - two).max(axis=(0, 2)), "beside": np.abs(three[0] - one[0]).max()}

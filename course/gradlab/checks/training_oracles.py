@@ -187,7 +187,7 @@ def reach(told: Told, place: int) -> str:
     changed = np.asarray(told["changed"]) > 1e-6
     if told["logits"].ndim != 3 or len(changed) <= place + 1:
         return "there are no logits at each place"
-    if float(told["alone"]) > 1e-4:
+    if float(told["beside"]) > 1e-4:
         return "other texts of the batch"
     if changed[:place].any():
         return "places before it: the model looks into the future"

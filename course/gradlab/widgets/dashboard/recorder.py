@@ -6,7 +6,6 @@ kernel's, when a view asks, fetches those that are ready.
 
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +139,7 @@ class Recorder:
 
 def _ready(tree: Any) -> bool:
     """Whether the arrays of a tree have been computed; numbers always have."""
-    arrays: Iterator[Any] = (leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array))
+    arrays = (leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "is_ready"))
     return all(array.is_deleted() or array.is_ready() for array in arrays)
 
 
