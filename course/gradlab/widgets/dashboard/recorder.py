@@ -1,0 +1,171 @@
+"""What is read off a running training: scalars of every step, and ten times a second histograms by layer.
+
+Two threads meet here. The loop's own hands over arrays that may still be in the making, and never looks into one. The
+kernel's, when a view asks, fetches those that are ready.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+# Sizes of numbers, by powers of ten. What is smaller counts as zero.
+LOWEST, HIGHEST, BINS = -9.0, 1.0, 40
+SECONDS_BETWEEN_READINGS = 0.1
+# Where no view asks, the oldest steps are forgotten.
+MOST_UNREAD = 20_000
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer at one step: histograms of log10 of the sizes of its numbers, as shares, and root mean squares."""
+
+    name: str
+    gradient: list[float]
+    update: list[float]
+    gradient_rms: float
+    update_to_weight: float
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The parameters before and after one step, by layer, and its gradients."""
+
+    step: int
+    before: dict[str, list]
+    after: dict[str, list]
+    gradients: Any
+
+
+class Recorder:
+    """Listens to a loop as its `on_step(step, loss, accuracy, gradients)`.
+
+    An update is the difference of the parameters over one step; their arrays never change, so holding the old ones
+    costs nothing.
+    """
+
+    def __init__(self, model: nnx.Module, optimizer: nnx.Optimizer) -> None:
+        self._model, self._optimizer = model, optimizer
+        self._rate_wanted: float | None = None
+        self.last_rate = self.rate
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all steps; not for a loop that is under way."""
+        self._unread: deque[tuple] = deque(maxlen=MOST_UNREAD)
+        self._before: dict[str, list] | None = None
+        self._pair: _Pair | None = None
+        self._last = -float("inf")
+        self._rate_seen: Any = self.last_rate
+        self.points: list[tuple[int, float, float, float | None]] = []
+        self.layers: list[Layer] = []
+        self.layers_step = 0
+        self.readings = 0
+
+    def __call__(self, step: int, loss: Any, accuracy: Any, gradients: Any) -> None:
+        """In the loop's thread: whatever waits for the device here is time that the training loses."""
+        if self._rate_wanted is not None:
+            self.apply_rate()
+        self._unread.append((step, loss, accuracy, self._rate_seen))
+        now = time.perf_counter()
+        due = now - self._last >= SECONDS_BETWEEN_READINGS
+        if self._before is None and not due:
+            return
+        weights = by_layer(nnx.state(self._model, nnx.Param))
+        if self._before is not None:
+            self._pair = _Pair(step, self._before, weights, gradients)
+        self._before = weights if due else None
+        if due:
+            self._last = now
+            self._rate_seen = self._rate_array()
+
+    def read(self, *, wait: bool) -> None:
+        """In the kernel's thread: fetch what is ready; for a loop that is held, `wait` for all that is under way."""
+        while self._unread and (wait or _ready(self._unread[0])):
+            step, loss, accuracy, rate = self._unread.popleft()
+            self.last_rate = None if rate is None else float(rate)
+            self.points.append((int(step), float(loss), float(accuracy), self.last_rate))
+        pair = self._pair
+        if pair is not None and pair.step != self.layers_step and (wait or _ready((pair.after, pair.gradients))):
+            self._read_layers(pair)
+
+    def _rate_array(self) -> Any:
+        hyper = getattr(self._optimizer.opt_state, "hyperparams", None)
+        return None if hyper is None or "learning_rate" not in hyper else hyper["learning_rate"][...]
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate, where `optax.inject_hyperparams` made it a number that can be read and changed.
+
+        Only the loop's own thread may ask while it runs: within a step `nnx.jit` takes the optimizer apart. `last_rate`
+        is for the others.
+        """
+        found = self._rate_array()
+        return None if found is None else float(found)
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        # Set between two steps, by the loop's own thread.
+        self._rate_wanted = float(value)
+
+    def apply_rate(self) -> None:
+        """Set a wanted learning rate now: between two steps, or for a loop that is not under way."""
+        value, self._rate_wanted = self._rate_wanted, None
+        if value is not None and (old := self._rate_array()) is not None:
+            self._optimizer.opt_state.hyperparams["learning_rate"][...] = jnp.asarray(value, old.dtype)
+            self._rate_seen = self.last_rate = value
+
+    def _read_layers(self, pair: _Pair) -> None:
+        self.layers_step = pair.step
+        slopes = by_layer(pair.gradients)
+        leaves = jax.tree.leaves((pair.before, pair.after, slopes))
+        if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in leaves):
+            return  # a step that donates its buffers leaves nothing to compare
+        layers = []
+        for name, old in pair.before.items():
+            weight, new, slope = (_flat(leaves) for leaves in (old, pair.after[name], slopes.get(name, [])))
+            update = new - weight
+            ratio = _rms(update) / max(_rms(weight), 1e-12)
+            layers.append(Layer(name, sizes(slope), sizes(update), _rms(slope), ratio))
+        self.layers = layers
+        self.readings += 1
+
+
+def _ready(tree: Any) -> bool:
+    """Whether the arrays of a tree have been computed; numbers always have."""
+    arrays = (leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "is_ready"))
+    return all(array.is_deleted() or array.is_ready() for array in arrays)
+
+
+def by_layer(state: Any) -> dict[str, list]:
+    """The arrays of an nnx state, or of a tree of dicts, under the name of the layer that holds them."""
+    tree = nnx.to_pure_dict(state) if isinstance(state, nnx.State) else state
+    layers: dict[str, list] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        names = [str(getattr(part, "key", getattr(part, "idx", part))) for part in path]
+        layers.setdefault("/".join(names[:-1]) or names[0], []).append(leaf)
+    return layers
+
+
+def sizes(values: Float[np.ndarray, " n"]) -> list[float]:
+    """The share of the numbers in each of `BINS` bins of log10 of their size; the rest is zero, or not finite."""
+    if not values.size:
+        return [0.0] * BINS
+    found = np.abs(values)
+    found = found[np.isfinite(found) & (found > 10.0**LOWEST)]
+    places = np.clip((np.log10(found) - LOWEST) * (BINS / (HIGHEST - LOWEST)), 0, BINS - 1).astype(np.int64)
+    return np.round(np.bincount(places, minlength=BINS) / values.size, 4).tolist()
+
+
+def _flat(leaves: list) -> Float[np.ndarray, " n"]:
+    return np.concatenate([np.asarray(leaf).ravel() for leaf in leaves]) if leaves else np.zeros(0, np.float32)
+
+
+def _rms(values: Float[np.ndarray, " n"]) -> float:
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
