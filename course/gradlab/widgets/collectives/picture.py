@@ -43,6 +43,7 @@ def still(story: Story, label: str) -> str:
             f'<text x="0" y="{-height / 2 + 14}">device {device}</text>{inside}</g>'
         )
     style = (
+        ".gl-series-7{--gl-series:light-dark(#857400,#f0e442)}"
         ".gl-picture .gl-box{fill:none;stroke:var(--gl-rule)}.gl-picture .gl-cell{fill:none;stroke:var(--gl-muted)}"
         ".gl-picture .gl-wrong{stroke:var(--gl-danger);stroke-width:2.5;stroke-dasharray:4 2}"
         ".gl-picture text{fill:var(--gl-ink);font:12px var(--gl-sans);text-anchor:middle}"
@@ -55,9 +56,8 @@ def _cell(cell: Cell, chunk: int, x: float, y: float, size: int) -> str:
     width, height = CELL["width"] - 3, CELL["height"] - 3
     level = height * cell.count / size
     wrong = " gl-wrong" if cell.wrong else ""
-    series = f"gl-series-{chunk % 7}"
     return (
-        f'<g class="{series}" transform="translate({x:.1f} {y:.1f})"><title>{escape(cell.wrong or "the sum")}</title>'
+        f'<g class="gl-series-{chunk}" transform="translate({x:.1f} {y:.1f})"><title>{escape(cell.wrong or "the sum")}</title>'
         f'<rect y="{height - level:.1f}" width="{width}" height="{level:.1f}" fill="var(--gl-series)" opacity="0.3"/>'
         f'<rect class="gl-cell{wrong}" width="{width}" height="{height}" rx="2"/>'
         f'<text x="{width / 2}" y="{height / 2 + 4}">{LETTERS[chunk]} {text(cell.value)}</text></g>'
