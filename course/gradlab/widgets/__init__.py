@@ -2,8 +2,9 @@
 
 from gradlab.widgets.before_after import BeforeAfter
 from gradlab.widgets.behaviour import Behaviour
+from gradlab.widgets.collectives import Collectives
 from gradlab.widgets.gradient_flow import GradientFlow
 from gradlab.widgets.graph import Graph
 from gradlab.widgets.optimizer_race import OptimizerRace
 
-__all__ = ["BeforeAfter", "Behaviour", "GradientFlow", "Graph", "OptimizerRace"]
+__all__ = ["BeforeAfter", "Behaviour", "Collectives", "GradientFlow", "Graph", "OptimizerRace"]

@@ -45,6 +45,16 @@ def bundle(entry: Path) -> str:
     return "\n".join(texts.values())
 
 
+def explain(name: str, error: Exception, function: Any) -> str:
+    """What a student reads when a function of theirs raised: the error, and their line that it came from."""
+    if isinstance(error, NotImplementedError):
+        return f"{name} is not written yet."
+    message = f"{name} raised {type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+    home = getattr(getattr(function, "__code__", None), "co_filename", None)
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == home]
+    return f"{message} (in the line: {lines[-1]})" if lines else message
+
+
 class Widget(anywidget.AnyWidget):
     """A view that asks and a kernel that answers.
 

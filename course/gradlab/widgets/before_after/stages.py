@@ -1,6 +1,5 @@
 """What the student's functions make of the records, stage by stage, and how well a model does afterwards."""
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from gradlab import records
 from gradlab.leaks import nearest_neighbors, select_features
+from gradlab.widgets.base import explain
 
 COUNT, ASSAYS, CHOSEN, SPLITS, SEED = 130, 150, 10, 12, 3
 COLUMNS = tuple(column for column in records.PATIENTS if column.name != "progression")
@@ -58,16 +58,6 @@ def material() -> tuple[records.Export, dict[int, int], dict[int, np.ndarray]]:
     assays = dict(zip(map(int, made.truth["id"]), noise, strict=True))
     raw = [record for record in made.records if record["id"] in label]
     return records.Export(raw, made.columns, made.truth), label, assays
-
-
-def explain(name: str, error: Exception, function: Any) -> str:
-    """What a student reads when a function of theirs raised: the error, and their line that it came from."""
-    if isinstance(error, NotImplementedError):
-        return f"{name} is not written yet."
-    message = f"{name} raised {type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
-    home = getattr(getattr(function, "__code__", None), "co_filename", None)
-    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == home]
-    return f"{message} (in the line: {lines[-1]})" if lines else message
 
 
 class Workbench:
