@@ -35,12 +35,12 @@ EXCUSED = "needs an accelerator"
 class ByFile(LoadScopeScheduling):
     """Gives each file to one worker, for its fixtures' sake, and all that drives a browser to the same one.
 
-    What is graded lab by lab goes lab by lab.
+    What goes through every lab is shared out lab by lab.
     """
 
     def _split_scope(self, nodeid):
         file = nodeid.split("::")[0]
-        if file == "tests/engine/test_labs.py":
+        if file in ("tests/engine/test_labs.py", "tests/labs/test_matrix.py"):
             return re.sub(r".*\[(\d\d-\w+).*", rf"{file} \1", nodeid)
         return "browser" if file.startswith("tests/browser/") else file
 
