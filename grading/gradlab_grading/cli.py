@@ -84,6 +84,7 @@ def bench(
     from gradlab_grading import bench as module
     from gradlab_grading.layout import repository
 
+    engine_cli.find_programs()
     if name and name not in module.names():
         raise fail(f"There is no benchmark {name!r}. There are: {', '.join(module.names())}.")
     for each in [name] if name else module.names():

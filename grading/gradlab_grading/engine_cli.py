@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -88,6 +89,11 @@ def size(
     print(f"All at once, after the deadline, the same workers need {minutes:.0f} minutes.")
 
 
+def find_programs() -> None:
+    """Put the programs of this environment on PATH: nbgrader calls some by name, and it need not be activated."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
 def _chosen(student: str | None, notebook: str | None) -> dict[str, str]:
     return {key: value for key, value in (("student_id", student), ("notebook_id", notebook)) if value}
 
@@ -105,6 +111,7 @@ def _engine(course: Path | None, argv: list[str]) -> "Engine":
         raise fail(f"{root} has no nbgrader_config.py: name the folder of a course with --course")
     # nbgrader looks for its settings in the current folder.
     os.chdir(root)
+    find_programs()
     warnings.filterwarnings("ignore", message=".*not in session, add operation", module="nbgrader")
     app = AutogradeApp()
     app.initialize([*argv, f"--CourseDirectory.root={root}"], root=str(root))

@@ -63,13 +63,13 @@ class Session:
         """Write a file of the submission into its working folder."""
         self._command({"op": "file", "path": path, "data": data})
 
-    def run(self, source: str) -> CellRun:
-        """Run one cell.
+    def run(self, source: str, number: int | None = None) -> CellRun:
+        """Run one cell; tracebacks call it by its `number`, or by the next one.
 
         Raises:
             KernelDied: before the cell began.
         """
-        self._command({"op": "run", "source": source})
+        self._command({"op": "run", "source": source, "number": number})
         run, outputs = CellRun(), self.outputs()
         started = time.monotonic()
         deadline = min(started + self.limits.cell_seconds, self.deadline)

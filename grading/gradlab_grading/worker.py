@@ -88,14 +88,14 @@ class Worker:
     def _run_cells(
         self, job: Job, session: Session, checker: Checker | None, result: Result, progress: Callable[[Cell], None]
     ) -> None:
-        for cell in job.cells:
+        for number, cell in enumerate(job.cells, 1):
             progress(cell)
             if session.dead is not None:
                 result.cells[cell.index] = _never_ran(session.dead)
             elif cell.grade and checker is not None:
                 result.cells[cell.index] = self._check(job, session, checker, cell, result)
             else:
-                result.cells[cell.index] = _run(session, cell, result)
+                result.cells[cell.index] = _run(session, cell, number, result)
 
     def _check(self, job: Job, session: Session, checker: Checker, cell: Cell, result: Result) -> CellResult:
         try:
@@ -111,9 +111,9 @@ class Worker:
         return CellResult(verdict.outputs, None, verdict.seconds)
 
 
-def _run(session: Session, cell: Cell, result: Result) -> CellResult:
+def _run(session: Session, cell: Cell, number: int, result: Result) -> CellResult:
     try:
-        run = session.run(cell.source)
+        run = session.run(cell.source, number)
     except KernelDied as death:
         result.notes.append(f"cell {cell.index}: {death}")
         return _never_ran(str(death))

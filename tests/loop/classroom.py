@@ -41,17 +41,24 @@ class Classroom:
 
     def staff(self, *commands: list[str]) -> str:
         """Run nbgrader in the course's folder `grading/`; return what it said."""
-        return self._nbgrader(
+        return self.nbgrader(
             [(self.layout.grading, [*command, f"--Exchange.root={self.exchange}"]) for command in commands]
         )
 
     def student(self, name: str, *commands: list[str]) -> str:
         """Run nbgrader in the student's home."""
-        return self._nbgrader([self._as_student(name, command) for command in commands])
+        return self.nbgrader([self._as_student(name, command) for command in commands])
 
     def students(self, names: list[str], *commands: list[str]) -> str:
         """Run nbgrader in each student's home."""
-        return self._nbgrader([self._as_student(name, command) for name in names for command in commands])
+        return self.nbgrader([self._as_student(name, command) for name in names for command in commands])
+
+    def twin(self, name: str) -> Path:
+        """A copy of the course's folder as it is now, with the engine behind nbgrader's doors."""
+        twin = self.layout.grading.with_name(name)
+        shutil.copytree(self.layout.grading, twin)
+        shutil.copy(repository().grading / "nbgrader_config.py", twin)
+        return twin
 
     def receive(self, name: str, answers: dict[str, str]) -> None:
         """Put a student's submission where staff collect it, without the exchange."""
@@ -84,7 +91,8 @@ class Classroom:
         own = [f"--CourseDirectory.student_id={name}", f"--Exchange.cache={home / 'cache'}"]
         return home, [*command, "--course=gradlab", f"--Exchange.root={self.exchange}", *own]
 
-    def _nbgrader(self, commands: list[tuple[Path, list[str]]]) -> str:
+    def nbgrader(self, commands: list[tuple[Path, list[str]]]) -> str:
+        """Run nbgrader for each folder and arguments, in one process; return what it said."""
         run = subprocess.run(
             [sys.executable, str(SESSION)],
             input=json.dumps([(str(folder), arguments) for folder, arguments in commands]),

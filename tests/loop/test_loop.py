@@ -1,11 +1,19 @@
 """Lab 04 through the whole of stock nbgrader, for students of every kind."""
 
 import csv
+import itertools
+import json
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
+from grading_course import rows, without_outputs
 from gradlab.checks import optimizers as checks
 from gradlab.checks.exercise import exercises
 from gradlab.checks.mistake import mistakes_of
@@ -25,6 +33,9 @@ BELIEFS = {
 }
 STUDENTS = ("ada", "stub", "copycat", *WRONG)
 """The perfect student, one who hands in the notebook untouched, and one who hard-codes the visible cases."""
+COMPARED = ("ada", "stub", "ben")
+#: What hidden checks draw from in stock nbgrader, where nobody says otherwise.
+SEED = 271828
 
 # nbgrader's own: it makes objects before it adds them to its session.
 pytestmark = [
@@ -43,7 +54,10 @@ def classroom(tmp_path_factory):
     assert f"gradlab {LAB}" in listing
     room.hand_in(_answers(room, source), whole={"ada"})
     room.students(STUDENTS, ["submit", LAB])
-    room.staff(["collect", LAB], ["autograde", LAB])
+    room.staff(["collect", LAB])
+    room.twin("engine")
+    room.staff(["autograde", LAB])
+    room.twin("stock")
     with _gradebook(room) as gradebook:
         for student in STUDENTS:
             grade = gradebook.find_grade("written-optimizers", NOTEBOOK, LAB, student)
@@ -148,3 +162,69 @@ def test_the_grades_are_exported(classroom):
     assert set(rows) == set(STUDENTS)
     assert (float(rows["ada"]["score"]), float(rows["ada"]["max_score"])) == (98, 100)
     assert float(rows["ada"]["score"]) > float(rows["ben"]["score"]) > float(rows["stub"]["score"])
+
+
+@pytest.fixture(scope="module")
+def twins(classroom):
+    """The course after stock nbgrader's autograde, and the same course graded by the engine; both with feedback."""
+    stock, engine = (classroom.layout.grading.with_name(name) for name in ("stock", "engine"))
+    for folder in (engine / "submitted").iterdir():
+        if folder.name not in COMPARED:
+            shutil.rmtree(folder)
+    grade = [Path(sys.executable).with_name("gradlab"), "grade", LAB, "--course", engine, "--seed", str(SEED), "--json"]
+    run = subprocess.run(grade, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert {it["student"]: it["status"] for it in json.loads(run.stdout)[LAB]} == dict.fromkeys(COMPARED, "graded")
+    students = f"--CourseDirectory.student_id=[{''.join(name[0] for name in COMPARED)}]*"
+    classroom.nbgrader([(folder, ["generate_feedback", LAB, students]) for folder in (stock, engine)])
+    return stock, engine
+
+
+@pytest.mark.needs("bubblewrap")
+def test_the_engine_writes_the_rows_that_stock_nbgrader_writes(twins):
+    want, got = (
+        [row for row in rows(f"sqlite:///{folder / 'gradebook.db'}", LAB) if row[0] in COMPARED] for folder in twins
+    )
+    assert len(want) > 3 * len(EXERCISES)
+    assert got == want
+
+
+@pytest.mark.needs("bubblewrap")
+@pytest.mark.parametrize("student", COMPARED)
+def test_the_engine_leaves_the_notebook_that_stock_nbgrader_leaves(twins, student):
+    want, got = (nbformat.read(next((at / "autograded" / student / LAB).glob("*.ipynb")), 4) for at in twins)
+    for cell in want.cells:
+        # The engine keeps only what nbgrader itself has written into a cell.
+        cell.metadata.pop("gradlab", None)
+        cell.metadata.pop("tags", None)
+    assert without_outputs(got).cells == without_outputs(want).cells
+    assert got.metadata == want.metadata
+    assert [_kinds(cell) for cell in got.cells] == [_kinds(cell) for cell in want.cells]
+
+
+def _kinds(cell):
+    """The outputs in words; stock nbgrader cuts one stream at random into several."""
+    kinds = [(output.output_type, output.get("ename")) for output in cell.get("outputs", ())]
+    return [kind for kind, _ in itertools.groupby(kinds)]
+
+
+@pytest.mark.needs("bubblewrap")
+@pytest.mark.parametrize("student", COMPARED)
+def test_the_engine_gives_the_feedback_that_stock_nbgrader_gives(twins, student):
+    want, got = (next((at / "feedback" / student / LAB).glob("*.html")).read_text() for at in twins)
+    assert len(want) > 100_000
+    assert _comparable(got) == _comparable(want)
+
+
+BETWEEN_STREAMS = re.compile(
+    r'</pre>\s*</div>\s*</div>\s*<div class="output_area">\s*<div class="prompt"></div>\s*'
+    r'<div class="output_subarea output_stream output_stdout output_text">\s*<pre>'
+)
+
+
+def _comparable(page):
+    """A page without what is to differ: identifiers, tracebacks, styles (ours are cleaned), cuts in streams."""
+    page = re.sub(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", "", page)
+    page = re.sub(r'<div class="output_subarea output_text output_error">.*?</div>', "", page, flags=re.DOTALL)
+    page = re.sub(r' style="[^"]*"', "", page)
+    return BETWEEN_STREAMS.sub("", page)

@@ -282,6 +282,8 @@ class Kernel:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(message["data"])
         else:
+            # Cells that the checker ran have a number too.
+            self.shell.execution_count = message["number"] or self.shell.execution_count
             await self.run_cell(message["source"])
 
     async def run_cell(self, source: str) -> None:
