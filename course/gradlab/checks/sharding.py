@@ -327,7 +327,7 @@ def partition(draw: Draw) -> Iterator[Case]:
         run=lambda spec: verdicts.fully_cut(spec, {k: v for k, v in shapes.items() if k.endswith(".kernel")}),
         want=verdicts.FULLY_CUT,
         weight=2,
-        because='A matrix is cut along "data" too, as FSDP does, and not along its layers: the scan takes one at a time.',
+        because='A matrix is cut along "data" too, as FSDP does, and not along its layers: a scan takes one at a time.',
     )
     small = {k: v for k, v in shapes.items() if "norm" in k or k in ("blocks.out.bias", "blocks.down.bias")}
     yield Case(

@@ -167,7 +167,7 @@ def _hidden(x: Any, up: Any, up_bias: Any) -> Any:
 def the_last_bias_on_every_device(x, up, up_bias, down, down_bias, mesh):
     """A bias is added right after its product.
 
-    Before the sum over devices, each of them adds it, and it counts as often as there are devices. Add it after the sum.
+    Before the sum over devices, each of them adds it, and it counts once for each. Add it after the sum.
     """
     run = lambda x, a, b, c, d: add_up(_hidden(x, a, b) @ c + d[None])  # noqa: E731
     return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
