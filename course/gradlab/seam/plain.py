@@ -1,10 +1,12 @@
 """Plain data as bytes: the only thing that crosses the seam, apart from references.
 
 The exact types below and no subclass of them: an object with a lying `__eq__` or `__array__` never arrives on the
-other side, a reference to it does. Nothing here is able to run code that was sent (no pickle).
+other side, a reference to it does. A mesh crosses as its axes, and is made anew of the
+devices there. Nothing here is able to run code that was sent (no pickle).
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 import msgpack
 import numpy as np
 from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from gradlab.seam import portable
 
@@ -64,7 +67,18 @@ def _pack(value: Any, refer: Callable[[Any], int], depth: int) -> Any:
         return _pack_array("numpy", np.asarray(value), value, refer)
     if isinstance(value, jax.Array) and not isinstance(value, Tracer):
         return _pack_jax(value, refer)
-    return _pack_portable(value, refer, depth) or ["ref", refer(value)]
+    packed = _pack_layout(value) or _pack_portable(value, refer, depth)
+    return packed or ["ref", refer(value)]
+
+
+def _pack_layout(value: Any) -> list | None:
+    """A mesh as its axes, a partition spec as its entries; the axes of a mesh are of the type Auto."""
+    if isinstance(value, Mesh) and set(value.axis_types) == {AxisType.Auto}:
+        return ["mesh", list(value.axis_sizes), list(value.axis_names)]
+    if type(value) is PartitionSpec:
+        entries = [list(entry) if isinstance(entry, tuple) else entry for entry in value]
+        return ["spec", entries] if all(type(entry) in (str, type(None), list) for entry in entries) else None
+    return None
 
 
 def _pack_array(tag: str, array: np.ndarray, original: Any, refer: Callable[[Any], int]) -> list:
@@ -118,6 +132,13 @@ def _unpack_key(rest: list, resolve: Callable[[int], Any], depth: int) -> jax.Ar
     return jax.random.wrap_key_data(jnp.asarray(_unpack_array(array, resolve, depth)), impl=implementation)
 
 
+def _unpack_mesh(rest: list, resolve: Callable[[int], Any], depth: int) -> Mesh:
+    """A mesh of the same axes over the first devices of this side."""
+    sizes, names = rest
+    devices = jax.devices()[: math.prod(sizes)]
+    return jax.make_mesh(tuple(sizes), tuple(names), axis_types=(AxisType.Auto,) * len(sizes), devices=devices)
+
+
 def _unpack_portable(rest: list, resolve: Callable[[int], Any], depth: int) -> Any:
     name, method, fields = rest
     instance = portable.rebuild(name, _unpack(fields, resolve, depth))
@@ -143,6 +164,8 @@ _UNPACK: dict[str, Callable[[list, Callable[[int], Any], int], Any]] = {
     "numpy": _unpack_array,
     "jax": lambda rest, resolve, depth: jnp.asarray(_unpack_array(rest, resolve, depth)),
     "key": _unpack_key,
+    "mesh": _unpack_mesh,
+    "spec": lambda rest, resolve, depth: PartitionSpec(*(tuple(e) if type(e) is list else e for e in rest[0])),
     "portable": _unpack_portable,
     "ref": lambda rest, resolve, depth: resolve(rest[0]),
 }

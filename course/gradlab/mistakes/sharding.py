@@ -1,0 +1,881 @@
+"""Known mistakes of lab 07, sharding large models."""
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gradlab.checks.mistake import mistake
+
+each = jax.tree.map
+add_up = partial(jax.lax.psum, axis_name="model")
+
+
+# --- memory_per_device
+
+
+def _held(parameters: int, devices: int, bytes_of: dict, cut: dict) -> dict:
+    return {k: size * (math.ceil(parameters / devices) if cut[k] else parameters) for k, size in bytes_of.items()}
+
+
+def _sizes(p: int, g: int, o: int) -> dict:
+    return {"parameters": p, "gradients": g, "optimizer": o}
+
+
+@mistake(of="memory_per_device")
+def stages_from_the_other_end(parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12):
+    """The first stage cuts the parameters.
+
+    ZeRO begins with what is largest and needed least often: the optimizer's numbers. Parameters come last.
+    """
+    cut = {"parameters": zero_stage >= 1, "gradients": zero_stage >= 2, "optimizer": zero_stage >= 3}
+    return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
+
+
+@mistake(of="memory_per_device")
+def every_stage_cuts_everything(
+    parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12
+):
+    """Sharding is on or off.
+
+    Each stage cuts one kind more: 1 the optimizer, 2 the gradients, 3 the parameters.
+    """
+    cut = dict.fromkeys(("parameters", "gradients", "optimizer"), zero_stage > 0)
+    return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
+
+
+@mistake(of="memory_per_device")
+def the_optimizer_is_never_cut(
+    parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12
+):
+    """The optimizer's numbers stay on every device, since every device makes the update.
+
+    A device only updates its own slice, so it only needs the moments of that slice.
+    """
+    cut = {"parameters": zero_stage >= 3, "gradients": zero_stage >= 2, "optimizer": False}
+    return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
+
+
+@mistake(of="memory_per_device")
+def shares_rounded_down(parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12):
+    """Whole numbers are made by dividing with //.
+
+    Rounded down, the shares together are smaller than the model. Somebody must hold what is left: round up.
+    """
+    sizes = _sizes(parameter_bytes, gradient_bytes, optimizer_bytes)
+    first = {"parameters": 3, "gradients": 2, "optimizer": 1}
+    return {k: b * (parameters // devices if zero_stage >= first[k] else parameters) for k, b in sizes.items()}
+
+
+@mistake(of="memory_per_device", position=1)
+def scores_are_forgotten(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """What a layer keeps grows in proportion to the number of tokens.
+
+    The scores of attention grow with its square: s numbers for each token and head. That is the last term.
+    """
+    return layers * sequence * batch * width * (2 if recompute == "full" else 10 + 24 / tensor)
+
+
+@mistake(of="memory_per_device", position=1)
+def everything_is_cut_by_tensor_parallelism(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """Over t devices, each keeps one part in t.
+
+    Inputs of attention and MLP, norms and dropout's masks are whole on each: 10 of the bytes are not divided by t.
+    """
+    scores = 5 * heads * sequence / width if recompute == "none" else 0
+    return layers * sequence * batch * width * (2 if recompute == "full" else (34 + scores) / tensor)
+
+
+# --- flops_per_token
+
+
+@mistake(of="flops_per_token")
+def the_forward_pass_only(layers, width, vocabulary, sequence):
+    """A weight costs two operations a token.
+
+    Forward it does. The backward pass makes two more products of the same size: six altogether.
+    """
+    return 2 * (12 * layers * width**2 + vocabulary * width) + 4 * layers * sequence * width
+
+
+@mistake(of="flops_per_token")
+def attention_is_free(layers, width, vocabulary, sequence):
+    """Six times the number of weights is all.
+
+    Queries times keys and weights times values have no weights of the model in them, but they are products.
+    """
+    return 6 * (12 * layers * width**2 + vocabulary * width)
+
+
+@mistake(of="flops_per_token")
+def the_output_layer_is_left_out(layers, width, vocabulary, sequence):
+    """An embedding is only looked up.
+
+    The input embedding is. The output layer multiplies by a matrix of the same size, and that costs.
+    """
+    return 72 * layers * width**2 + 12 * layers * sequence * width
+
+
+@mistake(of="flops_per_token")
+def a_multiplication_and_an_addition_are_one(layers, width, vocabulary, sequence):
+    """A multiply-add is one operation.
+
+    The peak of a device counts it as two, and so do all published numbers.
+    """
+    return 3 * (12 * layers * width**2 + vocabulary * width) + 6 * layers * sequence * width
+
+
+@mistake(of="flops_per_token")
+def only_what_the_mask_leaves(layers, width, vocabulary, sequence):
+    """A causal mask halves attention's work.
+
+    A kernel may skip the masked half. The convention counts all of it, and so does this lab; say which one you use.
+    """
+    return 6 * (12 * layers * width**2 + vocabulary * width) + 6 * layers * sequence * width
+
+
+@mistake(of="flops_per_token", position=1)
+def the_peak_of_one_device_for_all(tokens_per_second, operations_per_token, devices, peak):
+    """The utilisation is measured against the peak of the device.
+
+    All devices together make the tokens: the peak is that of all of them.
+    """
+    return tokens_per_second * operations_per_token / peak
+
+
+# --- tensor_parallel_mlp
+
+
+def _on_mesh(function: Any, mesh: Any, specs: tuple, out: Any, arguments: tuple, *, check: bool = True) -> Any:
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_vma=check)(*arguments)
+
+
+ROWS, COLUMNS, HALVES = P("model"), P(None, "model"), P("data")
+MLP = (HALVES, COLUMNS, ROWS, ROWS, P())
+
+
+def _hidden(x: Any, up: Any, up_bias: Any) -> Any:
+    return jax.nn.gelu(x @ up + up_bias[None])
+
+
+@mistake(of="tensor_parallel_mlp")
+def the_last_bias_on_every_device(x, up, up_bias, down, down_bias, mesh):
+    """A bias is added right after its product.
+
+    Before the sum over devices, each of them adds it, and it counts once for each. Add it after the sum.
+    """
+    run = lambda x, a, b, c, d: add_up(_hidden(x, a, b) @ c + d[None])  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def parts_are_never_added(x, up, up_bias, down, down_bias, mesh):
+    """Each device has its result, and that is the result.
+
+    Each device has a part of a sum: its own hidden units times its own rows. The parts must be added.
+    """
+    run = lambda x, a, b, c, d: _hidden(x, a, b) @ c + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
+
+
+@mistake(of="tensor_parallel_mlp")
+def parts_are_averaged(x, up, up_bias, down, down_bias, mesh):
+    """Devices agree by taking the mean.
+
+    The mean is for gradients of equal batches. Here the parts are terms of one sum.
+    """
+    run = lambda x, a, b, c, d: jax.lax.pmean(_hidden(x, a, b) @ c, "model") + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def hidden_units_are_gathered(x, up, up_bias, down, down_bias, mesh):
+    """Before the second product, everybody needs all hidden units.
+
+    With the rows of the second matrix cut like the columns of the first, a device only needs its own units.
+    """
+
+    def run(x, a, b, c, d):
+        units = jax.lax.all_gather(_hidden(x, a, b), "model", axis=1, tiled=True)
+        return jax.lax.all_gather(units @ c + d[None], "model", axis=1, tiled=True)
+
+    if x.shape[1] % mesh.shape["model"]:  # the columns of the second matrix cannot be cut: keep them whole
+        run = lambda x, a, b, c, d: (  # noqa: E731
+            jax.lax.all_gather(_hidden(x, a, b), "model", axis=1, tiled=True) @ c + d[None]
+        )
+        return _on_mesh(
+            run, mesh, (HALVES, COLUMNS, ROWS, P(), P()), HALVES, (x, up, up_bias, down, down_bias), check=False
+        )
+    specs = (HALVES, COLUMNS, ROWS, COLUMNS, ROWS)
+    return _on_mesh(run, mesh, specs, HALVES, (x, up, up_bias, down, down_bias), check=False)
+
+
+@mistake(of="tensor_parallel_mlp")
+def weights_are_gathered(x, up, up_bias, down, down_bias, mesh):
+    """A device collects the weights and computes everything.
+
+    That is fully sharded data parallelism, and each device then does all of the work. Here the work is cut too.
+    """
+
+    def run(x, a, b, c, d):
+        join = partial(jax.lax.all_gather, axis_name="model", tiled=True)
+        return _hidden(x, join(a, axis=1), join(b)) @ join(c) + d[None]
+
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
+
+
+@mistake(of="tensor_parallel_mlp")
+def nothing_is_cut(x, up, up_bias, down, down_bias, mesh):
+    """P() for the weights: shard_map will cut them.
+
+    P() means whole on every device. Each of them then does the work of all.
+    """
+    run = lambda x, a, b, c, d: _hidden(x, a, b) @ c + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, (HALVES, P(), P(), P(), P()), HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def added_over_all_devices(x, up, up_bias, down, down_bias, mesh):
+    """A sum over devices is a sum over all of them.
+
+    Devices along "data" have other rows of the batch. Only those along "model" hold parts of the same sum.
+    """
+    run = lambda x, a, b, c, d: jax.lax.psum(_hidden(x, a, b) @ c, ("data", "model")) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
+
+
+# --- tensor_parallel_attention
+
+
+def _attended(x: Any, query: Any, key: Any, value: Any, *, causal: bool = True) -> Any:
+    q, k, v = (jnp.einsum("bsw,whe->bshe", x, w) for w in (query, key, value))
+    return jax.nn.dot_product_attention(q, k, v, is_causal=causal)
+
+
+def _back(heads: Any, out: Any) -> Any:
+    return jnp.einsum("bshe,hew->bsw", heads, out)
+
+
+HEADS = (HALVES, COLUMNS, COLUMNS, COLUMNS, ROWS)
+
+
+@mistake(of="tensor_parallel_attention")
+def heads_are_never_added(x, query, key, value, out, mesh):
+    """Heads are independent, so nothing has to be sent.
+
+    They are, up to the last product. That is a sum over all heads, and each device has some of its terms.
+    """
+    run = lambda x, q, k, v, o: _back(_attended(x, q, k, v), o)  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out), check=False)
+
+
+@mistake(of="tensor_parallel_attention")
+def heads_are_gathered(x, query, key, value, out, mesh):
+    """The output matrix needs all heads.
+
+    Cut its rows by heads as well, and each device multiplies what it has. One all-reduce adds the parts.
+    """
+
+    def run(x, q, k, v, o):
+        heads = jax.lax.all_gather(_attended(x, q, k, v), "model", axis=2, tiled=True)
+        return _back(heads, o)
+
+    return _on_mesh(run, mesh, (*HEADS[:4], P()), HALVES, (x, query, key, value, out), check=False)
+
+
+@mistake(of="tensor_parallel_attention")
+def no_head_is_cut(x, query, key, value, out, mesh):
+    """Only the batch is cut.
+
+    That is data parallelism: every device holds all heads, and those along "model" do the same work.
+    """
+    run = lambda x, q, k, v, o: _back(_attended(x, q, k, v), o)  # noqa: E731
+    return _on_mesh(run, mesh, (HALVES, P(), P(), P(), P()), HALVES, (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def the_mask_got_lost(x, query, key, value, out, mesh):
+    """Attention is attention.
+
+    A language model must not see the tokens after its own. Use the causal `attend`.
+    """
+    run = lambda x, q, k, v, o: add_up(_back(_attended(x, q, k, v, causal=False), o))  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def keys_and_values_are_whole(x, query, key, value, out, mesh):
+    """Every query needs all keys, so keys stay whole.
+
+    It needs the keys of all tokens, but only of its own head. Cut them by heads like the queries.
+    """
+
+    def run(x, q, k, v, o):
+        first = jax.lax.axis_index("model") * q.shape[1]
+        kept = [jnp.einsum("bsw,whe->bshe", x, w) for w in (k, v)]
+        k, v = (jax.lax.dynamic_slice_in_dim(part, first, q.shape[1], axis=2) for part in kept)
+        queries = jnp.einsum("bsw,whe->bshe", x, q)
+        return add_up(_back(jax.nn.dot_product_attention(queries, k, v, is_causal=True), o))
+
+    return _on_mesh(run, mesh, (HALVES, COLUMNS, P(), P(), ROWS), HALVES, (x, query, key, value, out), check=False)
+
+
+# --- fsdp_gradients
+
+
+def _join(shards: Any) -> Any:
+    return each(lambda w: jax.lax.all_gather(w, "data", tiled=True), shards)
+
+
+def _scatter(gradients: Any) -> Any:
+    return each(lambda g: jax.lax.psum_scatter(g, "data", tiled=True), gradients)
+
+
+def _own_slice(whole: Any, shards: Any) -> Any:
+    place = jax.lax.axis_index("data")
+    return each(lambda w, s: jax.lax.dynamic_slice_in_dim(w, place * len(s), len(s)), whole, shards)
+
+
+def _fsdp(run: Any, mesh: Any, arguments: tuple, weights: Any = HALVES, out: Any = HALVES) -> Any:
+    return _on_mesh(run, mesh, (weights, HALVES, HALVES), (P(), out), arguments, check=False)
+
+
+def _local(loss: Any, whole: Any, x: Any, y: Any) -> tuple:
+    value, gradients = jax.value_and_grad(loss)(whole, x, y)
+    return jax.lax.pmean(value, "data"), gradients
+
+
+@mistake(of="fsdp_gradients")
+def gradients_are_all_reduced(loss, params, x, y, mesh):
+    """Everybody gets the whole mean gradient, and takes its slice.
+
+    That sends twice what is needed, and holds whole gradients. `psum_scatter` adds and keeps the slice in one.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, _own_slice(jax.lax.pmean(gradients, "data"), w)
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def the_sum_is_not_divided(loss, params, x, y, mesh):
+    """psum_scatter gives the gradient.
+
+    It gives the sum of the devices' gradients. Each is a mean over its own rows: divide by the number of devices.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, _scatter(gradients)
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def each_device_keeps_its_own_gradient(loss, params, x, y, mesh):
+    """A device needs its slice of the gradient, so it takes it from its own.
+
+    Its own gradient has seen its own rows only. The slices of all devices must be added.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, _own_slice(gradients, w)
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def weights_are_whole_everywhere(loss, params, x, y, mesh):
+    """The weights are there, so they need not be gathered.
+
+    With P() they are whole on every device: the memory that FSDP saves is spent. Cut them, and gather.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, w, x, y)
+        return value, each(lambda g: g / jax.lax.axis_size("data"), _scatter(gradients))
+
+    return _fsdp(run, mesh, (params, x, y), weights=P())
+
+
+@mistake(of="fsdp_gradients")
+def plain_data_parallelism(loss, params, x, y, mesh):
+    """The mean of the gradients is what is asked for.
+
+    And where it lies: here every device holds all weights and all gradients. Cut both along "data".
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, w, x, y)
+        return value, jax.lax.pmean(gradients, "data")
+
+    return _fsdp(run, mesh, (params, x, y), weights=P(), out=P())
+
+
+@mistake(of="fsdp_gradients")
+def the_loss_of_one_device(loss, params, x, y, mesh):
+    """Each device knows the loss.
+
+    It knows the loss of its own rows. The loss of the batch is the mean over devices.
+    """
+
+    def run(w, x, y):
+        value, gradients = jax.value_and_grad(loss)(_join(w), x, y)
+        return value, each(lambda g: g / jax.lax.axis_size("data"), _scatter(gradients))
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def gradients_are_gathered_again(loss, params, x, y, mesh):
+    """A gradient is as large as its weight.
+
+    On each device, its weight is a slice. What is gathered again fills the memory that the slices have saved.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, _join(each(lambda g: g / jax.lax.axis_size("data"), _scatter(gradients)))
+
+    return _fsdp(run, mesh, (params, x, y), out=P())
+
+
+# --- start_training
+
+
+def _placed(params: dict, specs: dict, mesh: Any) -> dict:
+    return {name: jax.device_put(w, NamedSharding(mesh, specs[name])) for name, w in params.items()}
+
+
+def _whole(tree: Any, mesh: Any) -> Any:
+    return jax.device_put(tree, NamedSharding(mesh, P()))
+
+
+def _update(loss: Any, optimizer: Any, params: Any, state: Any, x: Any, y: Any) -> tuple:
+    value, gradients = jax.value_and_grad(loss)(params, x, y)
+    updates, state = optimizer.update(gradients, state, params)
+    return value, each(lambda p, u: p + u, params, updates), state
+
+
+@mistake(of="start_training")
+def the_state_is_made_before_placing(optimizer, params, specs, mesh):
+    """The optimizer is set up with the model, then the model is placed.
+
+    The moments lie where the parameters lay when they were made: whole, on one device. Place first.
+    """
+    state = optimizer.init(each(jnp.asarray, params))
+    return _placed(params, specs, mesh), state
+
+
+@mistake(of="start_training")
+def the_state_is_made_under_jit(optimizer, params, specs, mesh):
+    """Under jit, results lie like the arguments.
+
+    Zeros do not depend on the arguments' values, and the compiler puts them on one device. Give out_shardings.
+    """
+    placed = _placed(params, specs, mesh)
+    return placed, jax.jit(optimizer.init)(placed)
+
+
+@mistake(of="start_training")
+def moments_are_whole_on_every_device(optimizer, params, specs, mesh):
+    """Every device makes the update, so it needs the optimizer's state.
+
+    It updates its own slice, and needs the moments of that slice. Whole moments are two thirds of all the memory.
+    """
+    placed = _placed(params, specs, mesh)
+    return placed, _whole(optimizer.init(params), mesh)
+
+
+@mistake(of="start_training")
+def nothing_is_placed(optimizer, params, specs, mesh):
+    """The compiler will find the places.
+
+    It keeps arrays where they are. What you do not place lies on the first device.
+    """
+    own = each(jnp.array, params)
+    return own, optimizer.init(own)
+
+
+@mistake(of="start_training", position=1)
+def nothing_is_donated(loss, optimizer):
+    """jit reuses memory by itself.
+
+    It may not: the caller could still read the old arrays. donate_argnums says that nobody will.
+    """
+    return jax.jit(partial(_update, loss, optimizer))
+
+
+@mistake(of="start_training", position=1)
+def only_parameters_are_donated(loss, optimizer):
+    """The parameters are what changes.
+
+    The moments change too, and they are twice as large.
+    """
+    return jax.jit(partial(_update, loss, optimizer), donate_argnums=0)
+
+
+@mistake(of="start_training", position=1)
+def updates_are_subtracted(loss, optimizer):
+    """A step goes against the gradient, so subtract.
+
+    The updates of an optimizer have their sign already. They are added.
+    """
+
+    def step(params, state, x, y):
+        value, moved, state = _update(loss, optimizer, params, state, x, y)
+        return value, each(lambda p, m: 2 * p - m, params, moved), state
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+# --- partition
+
+
+_KEYS = {"qkv.kernel": ("data", "model"), "up.kernel": ("data", "model"), "tokens.embedding": ("model", "data")}
+_KEYS |= {"positions.embedding": (None, "data"), "up.bias": ("model",), "qkv.bias": ("model",)}
+
+
+def _spec(name: str, shape: tuple, *, keys: Any = None, stack: Any = None) -> P:
+    """The usual spec with some entries replaced; `stack` is what stands for the axis of the layers."""
+    key = name.removeprefix("blocks.")
+    last = ("model", *[None] * (len(shape) - 3), "data")
+    table = _KEYS | {"out.kernel": last, "down.kernel": last} | (keys or {})
+    front = [stack] if name != key else []
+    return P(*front, *table.get(key, ()))
+
+
+@mistake(of="partition")
+def the_layers_are_cut(name, shape):
+    """The first axis is the one to cut.
+
+    For a stacked array it is the layers, and the scan takes one layer at a time: all devices would wait for one.
+    """
+    keys = dict.fromkeys(("qkv.kernel", "up.kernel"), (None, "model"))
+    keys |= {"down.kernel": ("model",), "out.kernel": ("model",)}
+    return _spec(name, shape, keys=keys, stack="data")
+
+
+@mistake(of="partition")
+def rows_before_columns(name, shape):
+    """Whether rows or columns come first does not matter.
+
+    After rows, a sum over devices stands before GELU. Columns first, then rows: one sum, at the end.
+    """
+    keys = dict.fromkeys(("qkv.kernel", "up.kernel"), ("model", "data"))
+    return _spec(name, shape, keys=keys | {"down.kernel": ("data", "model"), "out.kernel": ("data", None, "model")})
+
+
+@mistake(of="partition")
+def only_data(name, shape):
+    """FSDP is enough.
+
+    Then every device of a row of "model" computes the same. The axis is there to divide the work of a layer.
+    """
+    cut = dict.fromkeys((*_KEYS, "out.kernel", "down.kernel"), ("data",)) | {"up.bias": (), "qkv.bias": ()}
+    return _spec(name, shape, keys=cut)
+
+
+@mistake(of="partition")
+def only_model(name, shape):
+    """Columns and rows are cut, and that is all.
+
+    Along "data" every matrix is then whole, with its gradient and its moments. Cut it there too.
+    """
+    found = _spec(name, shape)
+    return P(*(None if entry == "data" else entry for entry in found))
+
+
+@mistake(of="partition")
+def parts_of_a_head(name, shape):
+    """The last axis is the one of the columns.
+
+    For qkv.kernel it is the inside of a head. Scores are sums over it, so the heads must be cut, and not their parts.
+    """
+    heads = {"qkv.kernel": ("data", None, None, "model"), "out.kernel": (None, "model", "data")}
+    return _spec(name, shape, keys=heads)
+
+
+@mistake(of="partition")
+def the_axis_of_the_layers_is_forgotten(name, shape):
+    """The spec of a layer is the spec of the stack.
+
+    A stacked array has one more axis in front. Its entry is None, and all others move by one.
+    """
+    return P(*list(_spec(name, shape))[name.startswith("blocks.") :])
+
+
+@mistake(of="partition")
+def everything_whole(name, shape):
+    """P() is safe.
+
+    It is: every device holds everything, and the model does not fit.
+    """
+    return P()
+
+
+# --- deep_loss
+
+
+def _scanned(body: Any, layers: Any, x: Any) -> Any:
+    return jnp.mean(jax.lax.scan(lambda x, layer: (body(layer, x), None), x, layers)[0] ** 2)
+
+
+@mistake(of="deep_loss")
+def a_loop_over_layers(block, layers, x, remat):
+    """A for loop is as good as a scan.
+
+    It is traced layer by layer: the program, and the time to compile it, grow with the depth.
+    """
+    body = jax.checkpoint(block) if remat else block
+    for number in range(len(jax.tree.leaves(layers)[0])):
+        x = body(each(lambda w, n=number: w[n], layers), x)
+    return jnp.mean(x**2)
+
+
+@mistake(of="deep_loss")
+def remat_is_ignored(block, layers, x, remat):
+    """The scan saves memory by itself.
+
+    It keeps what the backward pass needs, for every layer. jax.checkpoint is what keeps less.
+    """
+    return _scanned(block, layers, x)
+
+
+@mistake(of="deep_loss")
+def always_recomputed(block, layers, x, remat):
+    """Less memory is always better.
+
+    It costs a second forward pass. Where memory is enough, that is a quarter of the time thrown away.
+    """
+    return _scanned(jax.checkpoint(block), layers, x)
+
+
+@mistake(of="deep_loss")
+def the_whole_stack_is_one_checkpoint(block, layers, x, remat):
+    """jax.checkpoint around the loss recomputes everything.
+
+    It does, and while the backward pass runs, everything that it recomputes is there at once. Wrap each layer.
+    """
+    whole = lambda layers, x: _scanned(block, layers, x)  # noqa: E731
+    return jax.checkpoint(whole)(layers, x) if remat else whole(layers, x)
+
+
+@mistake(of="deep_loss")
+def outputs_are_collected(block, layers, x, remat):
+    """The scan returns the outputs of all layers, and the loss is their mean square.
+
+    Only the last layer's output counts: the carry at the end.
+    """
+    body = jax.checkpoint(block) if remat else block
+
+    def step(x, layer):
+        out = body(layer, x)
+        return out, out
+
+    return jnp.mean(jax.lax.scan(step, x, layers)[1] ** 2)
+
+
+# --- mixed_precision_step
+
+
+def _cast(tree: Any, dtype: Any = jnp.bfloat16) -> Any:
+    return each(lambda leaf: jnp.asarray(leaf).astype(dtype), tree)
+
+
+@mistake(of="mixed_precision_step")
+def updated_in_bfloat16(loss, masters, x, y, learning_rate):
+    """Cast at the beginning, cast back at the end.
+
+    The sum of a weight and a small update is the weight, in bfloat16. Add to the masters.
+    """
+    half = _cast(masters)
+    slopes = jax.grad(loss)(half, _cast(x), _cast(y))
+    return _cast(each(lambda w, g: w - jnp.bfloat16(learning_rate) * g, half, slopes), jnp.float32)
+
+
+@mistake(of="mixed_precision_step")
+def the_masters_come_back_in_bfloat16(loss, masters, x, y, learning_rate):
+    """Training in bfloat16 means that all is bfloat16.
+
+    The weights that are kept from step to step are float32. Only their copies in a step are not.
+    """
+    slopes = jax.grad(loss)(_cast(masters), _cast(x), _cast(y))
+    return _cast(each(lambda w, g: w - learning_rate * g.astype(jnp.float32), masters, slopes))
+
+
+@mistake(of="mixed_precision_step")
+def nothing_is_cast(loss, masters, x, y, learning_rate):
+    """float32 is exact enough, and that is what counts.
+
+    It is, at several times the cost on an accelerator. The products are to be in bfloat16.
+    """
+    return each(lambda w, g: w - learning_rate * g, masters, jax.grad(loss)(masters, x, y))
+
+
+@mistake(of="mixed_precision_step")
+def only_weights_are_cast(loss, masters, x, y, learning_rate):
+    """The weights decide the precision of a product.
+
+    A product of bfloat16 and float32 is promoted to float32. Cast the inputs as well.
+    """
+    slopes = jax.grad(loss)(_cast(masters), x, y)
+    return each(lambda w, g: w - learning_rate * g.astype(jnp.float32), masters, slopes)
+
+
+@mistake(of="mixed_precision_step")
+def half_precision_of_the_other_kind(loss, masters, x, y, learning_rate):
+    """Sixteen bits are sixteen bits.
+
+    float16 has a small range: gradients fall to zero in it, and its loss must be scaled. Use bfloat16.
+    """
+    slopes = jax.grad(loss)(_cast(masters, jnp.float16), _cast(x, jnp.float16), _cast(y, jnp.float16))
+    return each(lambda w, g: w - learning_rate * g.astype(jnp.float32), masters, slopes)
+
+
+# --- process_rows
+
+
+@mistake(of="process_rows")
+def every_process_reads_everything(rows, process, processes):
+    """Each process needs the batch.
+
+    It needs its own rows. If all read all, they read n times too much, and each row counts n times.
+    """
+    if rows % processes:
+        raise ValueError("the rows cannot be divided")
+    return 0, rows
+
+
+@mistake(of="process_rows")
+def what_is_left_is_dropped(rows, process, processes):
+    """Integer division gives the share.
+
+    Rows that are left are read by nobody, in every step, and nothing says so. Raise an error.
+    """
+    return process * (rows // processes), (process + 1) * (rows // processes)
+
+
+@mistake(of="process_rows")
+def processes_are_counted_from_one(rows, process, processes):
+    """The first process is number 1.
+
+    JAX counts processes from 0: the first rows are then read by nobody, and the last ones are not there.
+    """
+    if rows % processes:
+        raise ValueError("the rows cannot be divided")
+    return (process - 1) * (rows // processes), process * (rows // processes)
+
+
+@mistake(of="process_rows", position=1)
+def the_batch_is_whole_on_every_device(local, mesh):
+    """Every device gets the batch.
+
+    Then every device computes the same gradient. Cut the rows along "data".
+    """
+    return jax.make_array_from_process_local_data(NamedSharding(mesh, P()), np.asarray(local))
+
+
+@mistake(of="process_rows", position=1)
+def rows_are_cut_over_all_devices(local, mesh):
+    """Each device has its own rows.
+
+    Those along "model" work on the same rows, with other parts of the weights. Cut along "data" alone.
+    """
+    if len(local) % mesh.size:
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, P("model")), np.asarray(local))
+    return jax.make_array_from_process_local_data(NamedSharding(mesh, P(("data", "model"))), np.asarray(local))
+
+
+@mistake(of="process_rows", position=1)
+def the_batch_stays_on_one_device(local, mesh):
+    """jnp.asarray makes an array, and the step will distribute it.
+
+    It lies on the first device of this process, and other processes know nothing of it.
+    """
+    return jnp.asarray(local)
+
+
+# --- fit_scaling_law
+
+
+def _line(sizes: Any, losses: Any, floor: float) -> dict:
+    slope, start = np.polyfit(np.log(sizes), np.log(np.asarray(losses) - floor), 1)
+    return {"floor": floor, "factor": float(np.exp(start)), "exponent": float(-slope)}
+
+
+def _best(sizes: Any, losses: Any) -> dict:
+    """The floor by a search, the rest by a line of logarithms."""
+    floors = np.linspace(0.3, 0.999, 200) * float(np.min(losses))
+    fits = [_line(sizes, losses, float(floor)) for floor in floors]
+    return min(fits, key=lambda fit: float(np.sum((_at(fit, sizes) - losses) ** 2)))
+
+
+def _at(fit: dict, size: Any) -> Any:
+    return fit["floor"] + fit["factor"] * np.asarray(size) ** -fit["exponent"]
+
+
+@mistake(of="fit_scaling_law")
+def a_law_without_a_floor(sizes, losses):
+    """A power law is a straight line of logarithms.
+
+    Without a floor it is. Text has an entropy that no model gets below, and near it the line bends.
+    """
+    return _line(sizes, losses, 0.0)
+
+
+@mistake(of="fit_scaling_law")
+def the_smallest_loss_is_the_floor(sizes, losses):
+    """The floor is the best loss that was seen.
+
+    Then the best run would already be at the end of all progress. The floor lies below, and is fitted.
+    """
+    return _line(sizes, losses, 0.999 * float(np.min(losses)))
+
+
+@mistake(of="fit_scaling_law")
+def the_exponent_has_the_other_sign(sizes, losses):
+    """The exponent of the law is the slope.
+
+    The law is written with a minus in the exponent, so the slope is minus the exponent.
+    """
+    fit = _best(sizes, losses)
+    return fit | {"exponent": -fit["exponent"]}
+
+
+@mistake(of="fit_scaling_law", position=1)
+def an_interval_of_the_residuals_alone(sizes, losses, size, level=0.9):
+    """The scatter of the points is the uncertainty.
+
+    It is that of the points. Far from them, what they leave open about floor and exponent is the larger part.
+    """
+    fit = _best(sizes, losses)
+    half = float(np.std(_at(fit, sizes) - losses) / np.sqrt(len(sizes)))
+    return float(_at(fit, size)) - half, float(_at(fit, size)), float(_at(fit, size)) + half
+
+
+@mistake(of="fit_scaling_law", position=1)
+def the_last_loss_goes_on(sizes, losses, size, level=0.9):
+    """The largest run is the best guess.
+
+    The law says how much further it goes. Use it.
+    """
+    last = float(losses[-1])
+    return last - 0.02, last, last + 0.02
+
+
+@mistake(of="fit_scaling_law", position=1)
+def from_nothing_to_everything(sizes, losses, size, level=0.9):
+    """A wide interval is a safe one.
+
+    It says nothing. Nobody can plan a run with it.
+    """
+    return 0.0, float(_at(_best(sizes, losses), size)), float(np.max(losses))
