@@ -273,7 +273,7 @@ def lab_variables(staff: bool) -> dict:
 
 
 def configure_lab(staff: bool) -> None:
-    """Tell JupyterLab and nbgrader, by files in .venv alone, what to show: the formgrader is a dead end for a student."""
+    """Tell JupyterLab, by files in .venv alone, what to show: to a student, the formgrader is a dead end."""
     disabled = {f"@jupyter/nbgrader:{plugin}": not staff for plugin in STAFF_PLUGINS}
     # It asks at the first start whether to fetch news from the network.
     disabled["@jupyterlab/apputils-extension:announcements"] = True

@@ -44,4 +44,9 @@ def made(goal: str, root: Path, port: int, **variables: str) -> Iterator[str]:
         yield next(found.group() for line in lines if (found := re.search(r"http://localhost\S+", line)))
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.communicate(timeout=30)
+        try:
+            server.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            # It may wait for ever for a kernel that a failed test left in its restart; kernels end with it.
+            os.killpg(server.pid, signal.SIGKILL)
+            server.communicate()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -136,16 +137,20 @@ class Seat:
     def run_all_and_save(self) -> None:
         """Run all cells from a fresh kernel; save when the last has ended."""
         self.choose("Edit", "Clear Outputs of All Cells")
+        self._save_until(lambda counts: not any(counts))
         self.choose("Run", "Restart Kernel and Run All Cells…")
         self.page.get_by_role("button", name="Confirm Kernel Restart").click()
-        deadline = time.monotonic() + PATIENCE
-        while not self._saved_as_run():
-            assert time.monotonic() < deadline, "the cells did not run to the end"
-            self.page.wait_for_timeout(500)
-            self.page.keyboard.press("Control+s")
+        self._save_until(all)
 
-    def _saved_as_run(self) -> bool:
-        return all(cell.execution_count for cell in self.cells if cell.cell_type == "code")
+    def _save_until(self, ready: Callable[[list], bool]) -> None:
+        """Save now and then, until the numbers at the cells are as wanted."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.page.keyboard.press("Control+s")
+            self.page.wait_for_timeout(500)
+            if ready([cell.execution_count for cell in self.cells if cell.cell_type == "code"]):
+                return
+            assert time.monotonic() < deadline, "the cells did not run to the end"
 
     def reports(self) -> dict[str, dict]:
         """The saved reports by the name of their cell."""

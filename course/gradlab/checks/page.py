@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradlab.checks.report import Report, Row
 
-# JupyterLab's variables first; the fallbacks serve feedback pages, which are light.
+# JupyterLab's variables first; the fallbacks serve feedback pages, which are light. JupyterLab has rules of its own for
+# what stands in any table and any code, stripes and right alignment for two: `[role]` outranks them.
 _STYLE = """
 .gradlab-report{border:1px solid var(--jp-border-color1,#bdbdbd);border-left:6px solid var(--verdict);
  border-radius:4px;padding:.6em 1em;margin:.3em 0;max-width:60em;color:var(--jp-ui-font-color1,#212121);
@@ -14,10 +15,12 @@ _STYLE = """
 .gradlab-report.good{--verdict:#0072b2}.gradlab-report.bad{--verdict:#d55e00}.gradlab-report.stub{--verdict:#808080}
 .gradlab-report p{margin:.3em 0}.gradlab-report ul{list-style:none;margin:.4em 0;padding:0}
 .gradlab-report li{margin:.25em 0}.gradlab-report .word{display:inline-block;min-width:4.5em;font-weight:600}
-.gradlab-report table{border-collapse:collapse;margin:.2em 0 .5em 4.5em;font-size:.92em}
-.gradlab-report th{text-align:left;font-weight:600;vertical-align:top;padding:.1em .8em .1em 0;background:none}
-.gradlab-report td{text-align:left;padding:.1em 0;background:none}
-.gradlab-report code{white-space:pre-wrap;overflow-wrap:anywhere;background:none;color:inherit;
+.gradlab-report[role] table{border-collapse:collapse;margin:.2em 0 .5em 4.5em;font-size:.92em}
+.gradlab-report[role] table tr{background:none}
+.gradlab-report[role] table th{text-align:left;font-weight:600;vertical-align:top;white-space:nowrap;
+ padding:.1em .8em .1em 0;background:none;max-width:none}
+.gradlab-report[role] table td{text-align:left;vertical-align:top;padding:.1em 0;background:none;max-width:none}
+.gradlab-report[role] table code{white-space:pre-wrap;overflow-wrap:anywhere;background:none;color:inherit;padding:0;
  font-family:var(--jp-code-font-family,monospace)}
 .gradlab-report .mistake{border-top:1px solid var(--jp-border-color1,#bdbdbd);padding-top:.4em;margin-top:.5em}
 """
