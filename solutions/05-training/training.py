@@ -955,7 +955,7 @@ hidden.character_model(CharacterModel)
 # %% [markdown]
 # **See it.** Your loop, unchanged, trains it. Stop the kernel in the middle if you like, with the stop button: running the cell
 # again goes on where it was. An untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each character
-# occurs gives about 3.2. Delete the folder to start afresh.
+# occurs gives about 3.2. `shutil.rmtree(folder)` starts afresh.
 
 # %%
 library = corpus.standard_library(200_000)
