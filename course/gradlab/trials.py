@@ -390,7 +390,7 @@ class StudyTrial:
 @portable
 @dataclass(frozen=True, eq=False)
 class CharacterTrial:
-    """Logits of a `CharacterModel` for some texts; how they change with the character at `place`, and with other texts."""
+    """Logits of a `CharacterModel` for some texts, with another character at `place`, and beside other texts."""
 
     seed: int
     vocabulary: int

@@ -1,7 +1,7 @@
 """A training by lab 05's reference, as a program of its own: `killed_run.py FOLDER RESULT STEPS [KILLED_AT]`.
 
-Prints for each step its number and a checksum of the batch that it trained on. With KILLED_AT it kills itself after that
-step, by a signal that no program can catch. Otherwise it writes every array of model and optimizer to RESULT.
+Prints for each step its number and a checksum of the batch that it trained on. With KILLED_AT it kills itself after
+that step, by a signal that no program can catch. Otherwise it writes every array of model and optimizer to RESULT.
 """
 
 import os

@@ -329,7 +329,7 @@ def train_on_budget(draw: Draw) -> Iterator[Case]:
             run=lambda train, target=target: oracles.reached(ask(train), labels, target),
             want="reached",
             weight=weight,
-            because=f"The check trains with your function on {BUDGET} batches of its own and asks about the 600 images that are in none.",
+            because=f"The check trains with your function on {BUDGET} batches of its own, and asks about other images.",
         )
 
 

@@ -146,20 +146,37 @@ def _cross_entropy(model, x, y):
     return -jnp.mean(jnp.sum(jax.nn.one_hot(y, scores.shape[-1]) * jax.nn.log_softmax(scores), axis=-1)), scores
 
 
+def _squashed(model, x, y):
+    scores = jax.nn.softmax(model(x))
+    return jnp.mean(optax.losses.softmax_cross_entropy_with_integer_labels(scores, y)), scores
+
+
 def _hits(scores, y):
     return jnp.mean(jnp.argmax(scores, axis=-1) == y)
 
 
-def _one_step(model, optimizer, x, y, criterion=_cross_entropy):
-    model.train()
+def _measured(model, x, y, criterion=_cross_entropy):
     (value, scores), slope = nnx.value_and_grad(criterion, has_aux=True)(model, x, y)
-    optimizer.update(model, slope)
     return value, _hits(scores, y), slope
 
 
+# The parts that the mistakes share are compiled once for all: whoever hands in a mistake waits for the whole bank.
+_measure = nnx.jit(_measured)
+_measure_squashed = nnx.jit(partial(_measured, criterion=_squashed))
+_score = nnx.jit(_cross_entropy)
+
+
 @nnx.jit
-def _told(model, optimizer, x, y):
-    return _one_step(model, optimizer, x, y)
+def _apply(model, optimizer, slope):
+    optimizer.update(model, slope)
+
+
+def _told(model, optimizer, x, y, measure=_measure):
+    """A step that is right, in two compiled parts."""
+    model.train()
+    value, hits, slope = measure(model, x, y)
+    _apply(model, optimizer, slope)
+    return value, hits, slope
 
 
 @mistake(of="train_step")
@@ -169,7 +186,10 @@ def no_jit(model, optimizer, inputs, labels):
     Without `nnx.jit` each operation is dispatched on its own and the model's Python code runs at each step. Decorate
     the step.
     """
-    return _one_step(model, optimizer, inputs, labels)
+    model.train()
+    value, hits, slope = _measured(model, inputs, labels)
+    _apply(model, optimizer, slope)
+    return value, hits, slope
 
 
 @mistake(of="train_step")
@@ -185,92 +205,70 @@ def compiled_anew_at_each_step(model, optimizer, inputs, labels):
 
 
 @mistake(of="train_step")
-@nnx.jit
 def evaluation_mode_kept(model, optimizer, inputs, labels):
     """A model is in training mode unless somebody changes that.
 
     `evaluate` does: from the first evaluation on, dropout is off and batch norm is frozen. Say `model.train()`.
     """
-    (value, scores), slope = nnx.value_and_grad(_cross_entropy, has_aux=True)(model, inputs, labels)
-    optimizer.update(model, slope)
-    return value, _hits(scores, labels), slope
+    value, hits, slope = _measure(model, inputs, labels)
+    _apply(model, optimizer, slope)
+    return value, hits, slope
 
 
 @mistake(of="train_step")
-@nnx.jit
 def always_in_evaluation_mode(model, optimizer, inputs, labels):
     """Dropout disturbs the training, so it is switched off.
 
     Batch norm then never learns its averages, and dropout never regularises. Train in training mode.
     """
     model.eval()
-    (value, scores), slope = nnx.value_and_grad(_cross_entropy, has_aux=True)(model, inputs, labels)
-    optimizer.update(model, slope)
-    return value, _hits(scores, labels), slope
+    value, hits, slope = _measure(model, inputs, labels)
+    _apply(model, optimizer, slope)
+    return value, hits, slope
 
 
 @mistake(of="train_step")
-@nnx.jit
 def sum_of_losses(model, optimizer, inputs, labels):
     """The loss of a batch is the sum over its examples.
 
     The mean is asked for. With a sum the learning rate depends on the size of the batch.
     """
-
-    def total(model, x, y):
-        value, scores = _cross_entropy(model, x, y)
-        return value * len(y), scores
-
-    return _one_step(model, optimizer, inputs, labels, total)
+    model.train()
+    value, hits, slope = _measure(model, inputs, labels)
+    slope = jax.tree.map(lambda part: part * len(labels), slope)
+    _apply(model, optimizer, slope)
+    return value * len(labels), hits, slope
 
 
 @mistake(of="train_step")
-@nnx.jit
 def softmax_twice(model, optimizer, inputs, labels):
     """The loss wants probabilities.
 
     optax's cross-entropy takes logits and normalises them. Probabilities normalised once more are nearly uniform.
     """
-
-    def squashed(model, x, y):
-        scores = jax.nn.softmax(model(x))
-        return jnp.mean(optax.losses.softmax_cross_entropy_with_integer_labels(scores, y)), scores
-
-    return _one_step(model, optimizer, inputs, labels, squashed)
+    return _told(model, optimizer, inputs, labels, _measure_squashed)
 
 
 @mistake(of="train_step")
-@nnx.jit
 def never_updated(model, optimizer, inputs, labels):
     """Computing the gradient trains the model.
 
     The gradient is a proposal. `optimizer.update(model, gradients)` makes the step.
     """
     model.train()
-    (value, scores), slope = nnx.value_and_grad(_cross_entropy, has_aux=True)(model, inputs, labels)
-    return value, _hits(scores, labels), slope
+    return _measure(model, inputs, labels)
 
 
 @mistake(of="train_step")
-@nnx.jit
 def gradient_descent_by_hand(model, optimizer, inputs, labels):
     """The optimizer is a learning rate.
 
     It has a state (momentum, Adam's moments) and a schedule. Let `optimizer.update` make the step.
     """
     model.train()
-    (value, scores), slope = nnx.value_and_grad(_cross_entropy, has_aux=True)(model, inputs, labels)
-    moved = jax.tree.map(lambda p, g: p - 0.1 * g, nnx.state(model, nnx.Param), slope)
-    nnx.update(model, moved)
-    return value, _hits(scores, labels), slope
-
-
-@partial(jax.jit, static_argnums=0)
-def _pure(graph, state, x, y):
-    model, optimizer = nnx.merge(graph, state)
-    told = _one_step(model, optimizer, x, y)
-    params = nnx.state(model, nnx.Param)
-    return told, params, nnx.state(optimizer)
+    value, hits, slope = _measure(model, inputs, labels)
+    nnx.update(model, jax.tree.map(lambda p, g: p - 0.1 * g, nnx.state(model, nnx.Param), slope))
+    return value, hits, slope
 
 
 @mistake(of="train_step")
@@ -280,24 +278,21 @@ def batch_statistics_not_carried_out(model, optimizer, inputs, labels):
     Under plain `jax.jit` only what is returned survives: batch norm's averages and the random state were lost.
     `nnx.jit` carries everything; with `jax.jit` return the whole state.
     """
-    model.train()
-    graph, state = nnx.split((model, optimizer))
-    told, params, moments = _pure(graph, state, inputs, labels)
-    nnx.update(model, params)
-    nnx.update(optimizer, moments)
+    before = jax.tree.map(lambda leaf: leaf, nnx.state(model, nnx.Any(nnx.BatchStat, nnx.RngState)))
+    told = _told(model, optimizer, inputs, labels)
+    nnx.update(model, before)
     return told
 
 
 @mistake(of="train_step")
-@nnx.jit
 def loss_after_the_step(model, optimizer, inputs, labels):
     """The loss to report is the one that the step has reached.
 
     That costs a second forward pass, which also draws new masks and moves batch norm once more. Report the loss that
     was differentiated.
     """
-    _, _, slope = _one_step(model, optimizer, inputs, labels)
-    value, scores = _cross_entropy(model, inputs, labels)
+    _, _, slope = _told(model, optimizer, inputs, labels)
+    value, scores = _score(model, inputs, labels)
     return value, _hits(scores, labels), slope
 
 

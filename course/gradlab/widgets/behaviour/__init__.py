@@ -10,7 +10,7 @@ import numpy as np
 
 from gradlab.widgets.base import Answer, Widget, bundle
 from gradlab.widgets.behaviour import picture
-from gradlab.widgets.behaviour.network import MAP, SMALL, Forward, Network, default_loss, has_layers
+from gradlab.widgets.behaviour.network import MAP, SMALL, Forward, Network, Teach, default_loss, has_layers
 from gradlab.widgets.behaviour.points import DATA, WINDOW, Points, painted, sample
 
 HERE = Path(__file__).parent
@@ -36,7 +36,8 @@ class Behaviour(Widget):
     `forward(params, x)` gives logits of shape (n, 2) for `x` of shape (n, 2); `params` is any pytree. Where it is a
     list of layers with `weight` and `bias`, as in lab 02, the hidden units are shown and their weights can be edited;
     for other networks `hidden(params, x)` may give a list of arrays (n, units), one for each hidden layer.
-    `loss(logits, labels)` is what training minimises, the cross-entropy if it is not given.
+    `loss(logits, labels)` is what training minimises, the cross-entropy if it is not given. Training is gradient
+    descent with momentum, or `teach(params, x, y, steps, learning_rate)`, which returns the parameters afterwards.
 
     A function that is not written yet, raises, or returns the wrong thing says so in the widget.
 
@@ -55,6 +56,7 @@ class Behaviour(Widget):
         *,
         loss: Callable[[Any, Any], Any] | None = None,
         hidden: Callable[[Any, Any], list] | None = None,
+        teach: Teach | None = None,
         data: str = "moons",
         seed: int = 0,
         learning_rate: float = 0.1,
@@ -64,7 +66,7 @@ class Behaviour(Widget):
             raise ValueError(f"data={data!r}: choose one of {', '.join(DATA)}")
         self.setting = Setting(data, int(seed), float(learning_rate), tuple((x, y, int(c)) for x, y, c in painted))
         nothing = Points(np.zeros((0, 2), np.float32), np.zeros(0, np.int32))
-        self.network = Network(forward, params, loss or default_loss, nothing, nothing, hidden)
+        self.network = Network(forward, params, loss or default_loss, nothing, nothing, hidden, teach)
         self._begin(self.setting)
         super().__init__(
             label=f"Behaviour of a network on {DATA[data]}.",
