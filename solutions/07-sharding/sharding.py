@@ -402,9 +402,8 @@ def tensor_parallel_attention(
 
     by_head = P(None, "model", None)
     cuts = (P("data", None, None), by_head, by_head, by_head, P("model", None, None))
-    return jax.shard_map(some_heads, mesh=mesh, in_specs=cuts, out_specs=P("data", None, None))(
-        x, query, key, value, out
-    )
+    spread = jax.shard_map(some_heads, mesh=mesh, in_specs=cuts, out_specs=P("data", None, None))
+    return spread(x, query, key, value, out)
     ### END SOLUTION
 
 

@@ -231,7 +231,7 @@ def training_with_places_held():
 
 TABLE = {
     "tokens.embedding": ("model", "data"),
-    "positions.embedding": (None, "data"),
+    "positions.embedding": (None, ("data",)),
     "blocks.qkv.kernel": (None, "data", "model", None, None),
     "blocks.qkv.bias": (None, "model", None, None),
     "blocks.up.kernel": (None, "data", "model"),
@@ -294,7 +294,7 @@ def step_through_the_cast(loss, masters, x, y, learning_rate):
 
 
 @alternative(of="mixed_precision_step")
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnames=("loss",))
 def step_by_optax_casts(loss, masters, x, y, learning_rate):
     """`optax.tree.cast`, under jit."""
     half, inputs, targets = optax.tree.cast((masters, x, y), jnp.bfloat16)
