@@ -228,8 +228,8 @@ class _Machine:
         """A scan, turn by turn; every device takes as many."""
         body, _ = _open(eqn.params["jaxpr"])
         # By their shapes: what is scanned over, or stacked, has one axis more outside; the parameters differ by version.
-        carries = sum(a.aval.ndim == b.aval.ndim for a, b in zip(eqn.outvars, body.outvars, strict=True))
-        consts = sum(a.aval.ndim == b.aval.ndim for a, b in zip(eqn.invars, body.invars, strict=True)) - carries
+        carries = sum(_rank(a) == _rank(b) for a, b in zip(eqn.outvars, body.outvars, strict=True))
+        consts = sum(_rank(a) == _rank(b) for a, b in zip(eqn.invars, body.invars, strict=True)) - carries
         fixed, carry, xs = inputs[:consts], inputs[consts : consts + carries], inputs[consts + carries :]
         turns = range(eqn.params["length"])
         stacks: list[list[Column]] = []
@@ -241,7 +241,7 @@ class _Machine:
         if eqn.params["reverse"]:
             stacks.reverse()
         if not stacks:
-            empty = [variable.aval for variable in eqn.outvars[carries:]]
+            empty: list[Any] = [variable.aval for variable in eqn.outvars[carries:]]
             return [*carry, *([np.zeros(aval.shape, aval.dtype)] * len(group) for aval in empty)]
         return [*carry, *([np.stack(values) for values in zip(*ys, strict=True)] for ys in zip(*stacks, strict=True))]
 
@@ -268,6 +268,10 @@ def _permute(column: Column, pairs: tuple[tuple[int, int], ...]) -> Column:
     for source, target in pairs:
         received[target] = column[source]
     return received
+
+
+def _rank(atom: Any) -> int:
+    return atom.aval.ndim
 
 
 def _open(jaxpr: Jaxpr | ClosedJaxpr) -> tuple[Jaxpr, Sequence[Any]]:

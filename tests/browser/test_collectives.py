@@ -101,7 +101,9 @@ def test_the_state_is_copied_as_keywords(notebook, view):
 def test_playing_stops_where_it_goes_wrong(view):
     press(view(1), "To the start")
     press(view(1), "Play")
-    expect(words(view(1))).to_contain_text("Now wrong: device 0, chunk A: the share of device 0 is in it more than once")
+    expect(words(view(1))).to_contain_text(
+        "Now wrong: device 0, chunk A: the share of device 0 is in it more than once"
+    )
     view(1).get_by_role("button", name="Play", exact=True).wait_for()
     expect(view(1).locator(".gl-cell.gl-wrong")).to_have_count(4)
     expect(view(1).locator(".gl-verdicts")).to_contain_text("Wrong in 12 of 16 chunks")

@@ -200,7 +200,7 @@ export function timeRows(yours, { ring, tree, naive }) {
   return [first, row("ring, at the bound", ring), row("tree", tree), row("whole vectors", naive)];
 }
 
-/** The row of bytes sent so far. @param {number} sent */
+/** The row of bytes sent so far; null, if the library sent them. @param {number | null} sent */
 export function byteRow(sent) {
-  return [{ name: "busiest device", value: sent, text: rounded(sent), kind: "gl-mine" }];
+  return [{ name: "busiest device", value: sent, text: sent === null ? "not sent by you" : rounded(sent), kind: "gl-mine" }];
 }

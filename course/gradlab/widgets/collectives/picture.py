@@ -36,7 +36,7 @@ def still(story: Story, label: str) -> str:
     width, height = place["box"]["width"], place["box"]["height"]
     boxes = ""
     for device, ((x, y), cells) in enumerate(zip(place["devices"], story.frames[-1].cells, strict=True)):
-        inside = "".join(_cell(cell, chunk, *place["cells"][chunk], size) for chunk, cell in enumerate(cells))
+        inside = "".join(_cell(cell, chunk, place["cells"][chunk], size) for chunk, cell in enumerate(cells))
         boxes += (
             f'<g transform="translate({x:.1f} {y:.1f})"><rect class="gl-box" x="{-width / 2}" y="{-height / 2}"'
             f' width="{width}" height="{height}" rx="5"/>'
@@ -52,12 +52,12 @@ def still(story: Story, label: str) -> str:
     return f'<svg {view} role="img" aria-label="{escape(label)}"><style>{style}</style>{boxes}</svg>'
 
 
-def _cell(cell: Cell, chunk: int, x: float, y: float, size: int) -> str:
+def _cell(cell: Cell, chunk: int, corner: list[float], size: int) -> str:
     width, height = CELL["width"] - 3, CELL["height"] - 3
     level = height * cell.count / size
     wrong = " gl-wrong" if cell.wrong else ""
     return (
-        f'<g class="gl-series-{chunk}" transform="translate({x:.1f} {y:.1f})"><title>{escape(cell.wrong or "the sum")}</title>'
+        f'<g class="gl-series-{chunk}" transform="translate({corner[0]:.1f} {corner[1]:.1f})"><title>{escape(cell.wrong or "the sum")}</title>'
         f'<rect y="{height - level:.1f}" width="{width}" height="{level:.1f}" fill="var(--gl-series)" opacity="0.3"/>'
         f'<rect class="gl-cell{wrong}" width="{width}" height="{height}" rx="2"/>'
         f'<text x="{width / 2}" y="{height / 2 + 4}">{LETTERS[chunk]} {text(cell.value)}</text></g>'

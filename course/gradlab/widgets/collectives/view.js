@@ -238,7 +238,7 @@ class CollectivesView {
     if (this.painted === setting.step) return;
     this.painted = setting.step;
     /** @type {any} */ (this.words).textContent = frame.words;
-    this.bytes.draw(byteRow(frame.sent), { value: play.bound, text: `bound ${rounded(play.bound)}` });
+    this.bytes.draw(byteRow(play.own ? frame.sent : null), { value: play.bound, text: `bound ${rounded(play.bound)}` });
     this.table.draw(frame);
   }
 
