@@ -88,6 +88,7 @@ _ATTRIBUTES = frozenset(
         "style",
         "title",
         "width",
+        "aria-hidden",
         "aria-label",
         "role",
         "cx",

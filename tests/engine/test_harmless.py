@@ -23,3 +23,8 @@ def test_a_sheet_hides_nothing_from_the_cleaning():
 
 def test_lines_keep_their_joins():
     assert 'stroke-linejoin="round"' in harmless('<svg><path d="M0 0" stroke-linejoin="round"></path></svg>')
+
+
+def test_what_is_hidden_from_a_screen_reader_stays_hidden():
+    swatch = '<svg aria-hidden="true" class="gl-swatch"></svg>'
+    assert harmless(swatch) == swatch
