@@ -44,7 +44,8 @@ class Lab:
         copied = layout.solutions / folder / source.name
         copied.parent.mkdir(parents=True)
         shutil.copy(source, copied)
-        self.course = Course(root / "course")
+        # As in the course's own settings: a busy machine is no reason to stop a cell.
+        self.course = Course(root / "course", "c.Execute.timeout = 300\n")
         # Pictures, some of which train for minutes, are in no student's copy here, so the cache is not primed for them.
         right = without_pictures(nbformat.read(build(copied, layout), 4))
         (self.course.root / "source" / folder).mkdir(parents=True)
