@@ -55,6 +55,11 @@ def explain(name: str, error: Exception, function: Any) -> str:
     return f"{message} (in the line: {lines[-1]})" if lines else message
 
 
+def picture_style() -> str:
+    """The style sheet of every picture."""
+    return bundle(HERE / "picture.css")
+
+
 class Widget(anywidget.AnyWidget):
     """A view that asks and a kernel that answers.
 
@@ -88,10 +93,9 @@ class Widget(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
         html, text = self.picture()
-        style = bundle(HERE / "picture.css")
         figure = (
             f'<figure class="gl gl-picture" role="group" aria-label="{escape(self.label)}">'
-            f"<style>{style}</style>{html}"
+            f"<style>{picture_style()}</style>{html}"
             f"<figcaption>{escape(self.label)} Run the cell to work with it.</figcaption></figure>"
         )
         view = {"version_major": 2, "version_minor": 1, "model_id": self.model_id}

@@ -12,6 +12,12 @@ _RADII = 314, 204
 CELL = {"width": 36, "height": 30}
 _HEAD, _PAD = 19, 5
 _ROW = 4  # chunks beside each other
+STYLE = (
+    ".gl-series-7{--gl-series:light-dark(#857400,#f0e442)}"
+    ".gl-picture .gl-box{fill:none;stroke:var(--gl-rule)}.gl-picture .gl-cell{fill:none;stroke:var(--gl-muted)}"
+    ".gl-picture .gl-wrong{stroke:var(--gl-danger);stroke-width:2.5;stroke-dasharray:4 2}"
+    ".gl-picture text{fill:var(--gl-ink);font:12px var(--gl-sans);text-anchor:middle}"
+)
 
 
 def layout(size: int) -> dict[str, Any]:
@@ -42,14 +48,8 @@ def still(story: Story, label: str) -> str:
             f' width="{width}" height="{height}" rx="5"/>'
             f'<text x="0" y="{-height / 2 + 14}">device {device}</text>{inside}</g>'
         )
-    style = (
-        ".gl-series-7{--gl-series:light-dark(#857400,#f0e442)}"
-        ".gl-picture .gl-box{fill:none;stroke:var(--gl-rule)}.gl-picture .gl-cell{fill:none;stroke:var(--gl-muted)}"
-        ".gl-picture .gl-wrong{stroke:var(--gl-danger);stroke-width:2.5;stroke-dasharray:4 2}"
-        ".gl-picture text{fill:var(--gl-ink);font:12px var(--gl-sans);text-anchor:middle}"
-    )
     view = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
-    return f'<svg {view} role="img" aria-label="{escape(label)}"><style>{style}</style>{boxes}</svg>'
+    return f'<svg {view} role="img" aria-label="{escape(label)}"><style>{STYLE}</style>{boxes}</svg>'
 
 
 def _cell(cell: Cell, chunk: int, corner: list[float], size: int) -> str:

@@ -7,6 +7,10 @@ from gradlab.widgets.graph.walk import Walk
 
 NODE = {"width": 112, "height": 50}
 _COLUMN, _ROW, _MARGIN = 176, 84, 14
+STYLE = (
+    ".gl-edge{fill:none;stroke:var(--gl-rule);stroke-width:1.5}.gl-node{fill:var(--gl-paper);stroke:var(--gl-muted)}"
+    ".gl-picture text{fill:var(--gl-ink);font:13px var(--gl-sans)}"
+)
 
 
 def layout(walk: Walk) -> dict[str, Any]:
@@ -78,9 +82,5 @@ def still(walk: Walk, gradients: list[float], label: str) -> str:
         f'<text text-anchor="middle" y="15">{number(walk.data[i])} | {number(gradients[i])}</text></g>'
         for i, (x, y) in enumerate(place["nodes"])
     )
-    style = (
-        ".gl-edge{fill:none;stroke:var(--gl-rule);stroke-width:1.5}.gl-node{fill:var(--gl-paper);stroke:var(--gl-muted)}"
-        ".gl-picture text{fill:var(--gl-ink);font:13px var(--gl-sans)}"
-    )
     view = f'viewBox="0 0 {place["width"]:.0f} {place["height"]:.0f}"'
-    return f'<svg {view} role="img" aria-label="{escape(label)}"><style>{style}</style>{edges}{nodes}</svg>'
+    return f'<svg {view} role="img" aria-label="{escape(label)}"><style>{STYLE}</style>{edges}{nodes}</svg>'
