@@ -20,9 +20,9 @@
 # reports a number that was chosen by looking. None of this raises an error. In this lab you write the loop so that it
 # is right, and so that you can pull the plug at any moment and lose nothing.
 #
-# You need about four hours. The [chapter](../../course/chapters/05-training.md) has the reasons; you can do the lab without it.
+# You need about five hours. The [chapter](../../course/chapters/05-training.md) has the reasons; you can do the lab without it.
 #
-# **How to work.** Replace `raise NotImplementedError()` by your code, run the cell, and run the check below it. The check
+# **How to work.** Replace `raise NotImplementedError` by your code, run the cell, and run the check below it. The check
 # says what came back, what was wanted, and which known mistake it looks like. Hidden checks ask the same questions with
 # other numbers when the lab is graded. Hints are folded: open them one at a time.
 #
@@ -202,7 +202,8 @@ hidden.train_step(train_step)
 # *Two points, for committing a number. Whether it is right does not matter.*
 #
 # An epoch over 100 examples in batches of 32 has three full batches and one of 4. You train for 5 epochs, 20 steps. How
-# often does JAX trace the step? Write your number into the next cell and run it before you go on.
+# often does JAX trace the step? In the next cell, write `trace_guess =` and your number, and run it before you
+# go on.
 
 # %% nbgrader={"grade": false, "grade_id": "trace-guess", "locked": false, "schema_version": 3, "solution": true, "task": false}
 ### BEGIN SOLUTION

@@ -21,8 +21,8 @@
 # what they miss. In this lab you compute what must be cut, cut it in the ways that large models are really trained, and
 # read in the compiled program what is sent and how much.
 #
-# You need about five hours. The [chapter](../../course/chapters/07-sharding.md) has the arithmetic and its sources; you can
-# do the lab without it.
+# You need about six hours and a half. The [chapter](../../course/chapters/07-sharding.md) has the arithmetic and its
+# sources; you can do the lab without it.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
 # `raise NotImplementedError` by your code, run the cell, and run the check below it. Many checks here do not only compare

@@ -12,6 +12,8 @@ from gradlab.checks.report import Report, Row
 from gradlab.seam.handle import local
 
 VISIBLE_SEED = 0
+# Answers of known mistakes by mistake, kind of case, seed and the case's place: the same for every student.
+_ANSWERS: dict[tuple, Any] = {}
 Cases = Callable[[Draw], Iterable[Case]]
 
 
@@ -34,7 +36,7 @@ class Exercise:
     def __call__(self, *implementations: Any) -> Report:
         """Runs the visible cases. Raises TypeError when not given exactly what `arguments` names."""
         outcomes = self.ask(implementations, self.cases(Draw(VISIBLE_SEED, self.name)))
-        return self.report(implementations, outcomes, points=self.visible)
+        return self.report(implementations, outcomes, points=self.visible, seed=VISIBLE_SEED)
 
     def ask(self, implementations: tuple, cases: Iterable[Case]) -> list[Outcome]:
         """The outcome of each case, on a student's functions or on handles of them."""
@@ -44,8 +46,11 @@ class Exercise:
         handles = local(**dict(zip(self.arguments, implementations, strict=True)))
         return [case.ask(handles) for case in cases]
 
-    def report(self, implementations: tuple, outcomes: list[Outcome], *, points: float) -> Report:
-        """`points` shared out over the outcomes by weight, with the mistakes that they look like."""
+    def report(self, implementations: tuple, outcomes: list[Outcome], *, points: float, seed: int) -> Report:
+        """`points` shared out over the outcomes by weight, with the mistakes that they look like.
+
+        `seed` is that from which the cases were drawn.
+        """
         total = sum(outcome.case.weight for outcome in outcomes)
         genuine = any(outcome.passed and not outcome.case.trivial for outcome in outcomes)
         rows = tuple(_row(outcome, points * outcome.case.weight / total, genuine) for outcome in outcomes)
@@ -55,10 +60,10 @@ class Exercise:
             points=points,
             rest=self.points - points,
             rows=rows,
-            mistakes=tuple(self._diagnose(implementations, outcomes)),
+            mistakes=tuple(self._diagnose(implementations, outcomes, seed)),
         )
 
-    def _diagnose(self, implementations: tuple, outcomes: list[Outcome]) -> list[Mistake]:
+    def _diagnose(self, implementations: tuple, outcomes: list[Outcome], seed: int) -> list[Mistake]:
         """The known mistakes that answer as the student did: in most cases, a failed one among them."""
         if all(outcome.passed or outcome.unwritten for outcome in outcomes):
             return []
@@ -68,8 +73,9 @@ class Exercise:
             given[known.position] = known.implementation
             handles = local(**dict(zip(self.arguments, given, strict=True)))
             count, explains, differs = 0, False, 0
-            for outcome in outcomes:
-                same = outcome.case.same(outcome.case.ask(handles).got, outcome.got)
+            for number, outcome in enumerate(outcomes):
+                answer = self._answer(known, outcome.case, handles, (seed, number))
+                same = outcome.case.same(answer, outcome.got)
                 count, explains, differs = count + same, explains or (same and not outcome.passed), differs + (not same)
                 # One answer may differ (the same mistake in other words); two are another mistake, and cost time.
                 if differs > 1:
@@ -77,6 +83,15 @@ class Exercise:
             if explains:
                 agreement[known] = count
         return [known for known, count in agreement.items() if count == max(agreement.values())]
+
+    def _answer(self, known: Mistake, case: Case, handles: tuple, question: tuple[int, int]) -> Any:
+        """What a known mistake answers to a case; asked once, unless the student's functions have a part in it."""
+        if len(handles) > 1:
+            return case.ask(handles).got
+        key = (known.implementation, case.hidden, question)
+        if key not in _ANSWERS:
+            _ANSWERS[key] = case.ask(handles).got
+        return _ANSWERS[key]
 
 
 def _row(outcome: Outcome, points: float, genuine: bool) -> Row:

@@ -700,8 +700,8 @@ def the_gradient_is_the_update(step, initial_state, **settings):
 def steps_too_short():
     """A small learning rate is on the safe side.
 
-    Sixty steps must be enough. With Adam's usual 0.001 they move a weight by no more than about 0.06. Try larger rates, by
-    factors of 3; and see that the warm-up does not take most of the steps.
+    Sixty steps must be enough. With Adam's usual 0.001 they move a weight by no more than about 0.06. Try larger rates,
+    by factors of 3; and see that the warm-up does not take most of the steps.
     """
     return {"optimizer": "adam", "learning_rate": 1e-3, "warmup_steps": 0, "max_norm": None}
 

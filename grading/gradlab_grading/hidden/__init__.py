@@ -26,8 +26,9 @@ class Hidden:
     def __call__(self, *implementations: Any) -> Report:
         """The report out of all points of the exercise."""
         visible = self.exercise(*implementations)
-        outcomes = self.exercise.ask(implementations, self.cases(Draw(seed.get(), self.exercise.name)))
-        return visible + self.exercise.report(implementations, outcomes, points=visible.rest)
+        drawn = seed.get()
+        outcomes = self.exercise.ask(implementations, self.cases(Draw(drawn, self.exercise.name)))
+        return visible + self.exercise.report(implementations, outcomes, points=visible.rest, seed=drawn)
 
     def cases(self, draw: Draw) -> list:
         """The visible generator's cases for another draw, then the corner cases."""
