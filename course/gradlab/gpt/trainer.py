@@ -144,7 +144,7 @@ def _train_step(
     loss, gradients = jax.tree.map(lambda x: x / parts, total)
     updates, optimizer = transform.update(gradients, state.optimizer, state.parameters)
     parameters = optax.apply_updates(state.parameters, updates)
-    return TrainState(state.step + 1, parameters, optimizer), Metrics(loss, optax.global_norm(gradients))
+    return TrainState(state.step + 1, parameters, optimizer), Metrics(loss, optax.tree.norm(gradients))
 
 
 def make_optimizer(recipe: Recipe, parameters: nnx.State) -> optax.GradientTransformation:
