@@ -17,8 +17,9 @@ def behaviour_of(model: nnx.Module, optimizer: nnx.Optimizer, train_step: Callab
     optimizer was made with `optax.inject_hyperparams`. `where` is where `Behaviour` stands at first.
     """
     model.eval()
-    graph, start, rest = nnx.split(model, nnx.Param, ...)
-    untrained = jax.tree.map(jnp.copy, nnx.state(optimizer))
+    graph, *parts = nnx.split(model, nnx.Param, ...)
+    # What split gives are the model's own variables, which training changes.
+    start, rest, untrained = jax.tree.map(jnp.copy, (*parts, nnx.state(optimizer)))
 
     def forward(params: Any, x: Any) -> Any:
         return nnx.merge(graph, params, rest, copy=True)(x)
