@@ -46,9 +46,15 @@ from jaxtyping import Array, Float, PyTree
 from scipy.optimize import curve_fit
 from scipy.stats import t as student_t
 
-from gradlab import predict
+from gradlab import predict, widgets
 from gradlab.checks import sharding as checks
+from gradlab.corpus import standard_library
 from gradlab.devices import use_devices
+from gradlab.gpt import batches
+from gradlab.gpt.config import PRESETS, Config, Recipe
+from gradlab.gpt.run import held_out_loss, train
+from gradlab.gpt.sharding import make_mesh
+from gradlab.gpt.trainer import Trainer
 from gradlab.shards import Adam, Block, attend, bytes_by_device, grid, shard_shapes
 
 devices = use_devices(count=8)
@@ -668,6 +674,14 @@ hidden.partition(partition)
 ### END HIDDEN TESTS
 
 # %% [markdown]
+# **See it.** Which device holds which slice, under your own specs. Change the mesh from 8 x 1 to 1 x 8, and watch the bytes of
+# a device and what it sends in a step. Then write a spec over one of yours: cut `blocks.up.kernel` into rows, say, and see
+# what the compiler would have to add.
+
+# %%
+widgets.MeshExplorer(partition)
+
+# %% [markdown]
 # ## 8. Many layers: scan and recomputation
 #
 # *Difficulty: medium. Importance: high. About 40 minutes. 10 points.*
@@ -1015,6 +1029,49 @@ from gradlab_grading.hidden import sharding as hidden
 
 hidden.fit_scaling_law(fit_scaling_law, predict_loss)
 ### END HIDDEN TESTS
+
+# %% [markdown]
+# **See it.** The law holds for the number of training tokens as well. Below, a small GPT learns to write the source code of
+# Python's standard library. Its loss on text that it has not seen is measured five times in the first 320 steps. From these,
+# your functions predict what it will reach at 1280 steps, four times as far. Then it goes there. This takes about half a
+# minute.
+
+# %%
+config = Config(context=32, width=32, layers=2, heads=2, dtype="float32")
+trainer = Trainer(config, Recipe(steps=100_000, batch=32, rate=3e-3, warmup=20))
+text, state = standard_library(300_000), trainer.init()
+marks, seen, reached = (80, 112, 160, 226, 320, 1280), [], []
+for step in range(1, marks[-1] + 1):
+    rows = batches.place(batches.batch_at(text.train, step, config, trainer.recipe), trainer.batch_sharding)
+    state, metrics = trainer.step(state, rows)
+    jax.block_until_ready(metrics)
+    if step in marks:
+        seen.append(step * 32 * config.context)
+        reached.append(held_out_loss(trainer, state, text, batches=16))
+        print(f"{seen[-1]:9,} tokens: loss {reached[-1]:.3f}")
+low, middle, high = predict_loss(np.array(seen[:-1]), np.array(reached[:-1]), seen[-1])
+print(f"predicted from the first five: {middle:.3f}, 90 % between {low:.3f} and {high:.3f}; reached {reached[-1]:.3f}")
+
+# %% [markdown]
+# Is the truth inside? The interval is wide: five points that lie close together leave the floor open. Add a point, or take
+# points that are further apart, and see it shrink. Chinchilla's law was fitted to more than 400 runs.
+
+# %% [markdown]
+# **On an accelerator** the next cell measures MFU of a GPT-2 with 124 million parameters, in bfloat16. On a processor it says
+# so and does nothing: a processor has no peak that would be worth comparing with.
+
+# %%
+if devices[0].platform == "cpu":
+    print("no accelerator here: nothing to measure")
+else:
+    large = PRESETS["gpt2-124m"]
+    run = Trainer(large, Recipe(steps=30, batch=16 * len(devices)), make_mesh(devices=devices))
+    speeds = []
+    train(run, text.train, report=lambda now: speeds.append(now.tokens_per_second))
+    work = flops_per_token(large.layers, large.width, large.padded_vocabulary, large.context)
+    print(
+        f"{speeds[-1]:,.0f} tokens a second, MFU {utilisation(speeds[-1], work, len(devices), 989e12):.1%} of an H100's peak"
+    )
 
 # %% [markdown]
 # ## 12. In your own words
