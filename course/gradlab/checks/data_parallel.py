@@ -232,7 +232,7 @@ def dropout(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "the same again for the same key and step",
-        run=lambda drop: bool(np.array_equal(*masks(drop, 2, 2))),
+        run=lambda drop: len({mask.tobytes() for mask in masks(drop, 2, 2)}) == 1,
         want=True,
         trivial=True,
         because="A run that resumes must draw what it would have drawn.",
