@@ -44,7 +44,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from gradlab import collectives, predict
+from gradlab import collectives, predict, widgets
 from gradlab.checks import data_parallel as checks
 from gradlab.devices import use_devices
 from gradlab.landscapes import SoftmaxRegression, digits
@@ -666,6 +666,13 @@ from gradlab_grading.hidden import data_parallel as hidden
 
 hidden.ring_all_reduce(ring_all_reduce)
 ### END HIDDEN TESTS
+
+# %% [markdown]
+# **See it.** Your messages, played step by step. Devices stand in a row, and chunks have colours. A chunk is finished when it
+# holds the sum of all devices. Count the bytes against the bound.
+
+# %%
+widgets.Collectives(ring_all_reduce)
 
 # %% [markdown]
 # ## 10. Migrate: shard_map
