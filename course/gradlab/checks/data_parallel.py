@@ -257,7 +257,9 @@ def sync_batch_norm(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "one small collective",
-        run=lambda norm: talk.one_small(probe.lowered(mapped(norm), jnp.asarray(x), AXIS), 2 * DEVICES * 4 * features),
+        run=lambda norm: talk.one_small(
+            probe.lowered(mapped(norm), jnp.asarray(x), AXIS, eps), 2 * DEVICES * 4 * features
+        ),
         want=talk.ONE_SMALL,
         because="Sum and sum of squares fit into one array, and one array is one message.",
     )

@@ -115,7 +115,9 @@ def _check_result(result: Any, wanted: tuple[int, int]) -> None:
     if not isinstance(result, np.ndarray):
         raise ValueError(f"the result is a {type(result).__name__}: return a vector like x")
     if result.shape != wanted:
-        raise ValueError(f"the result has shape {result.shape[1:]}, and x has shape {wanted[1:]}: return a vector like x")
+        raise ValueError(
+            f"the result has shape {result.shape[1:]}, and x has shape {wanted[1:]}: return a vector like x"
+        )
 
 
 def _shares(devices: list[str]) -> str:
