@@ -153,8 +153,8 @@ def psum_for_pmean(loss, learning_rate):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        return _move(params, lax.psum(slope, "devices"), learning_rate), lax.pmean(value, "devices")
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, lax.psum(grads, "devices"), learning_rate), lax.pmean(value, "devices")
 
     return _pmapped(step)
 
@@ -167,8 +167,8 @@ def devices_never_talk(loss, learning_rate):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        return _move(params, slope, learning_rate), value
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, grads, learning_rate), value
 
     return _pmapped(step)
 
@@ -181,10 +181,10 @@ def gradients_averaged_after_the_update(loss, learning_rate):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        moved = _move(params, slope, learning_rate)
-        slope = lax.pmean(slope, "devices")
-        return each(lambda p, g: p + 0 * g, moved, slope), lax.pmean(value, "devices")
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        moved = _move(params, grads, learning_rate)
+        grads = lax.pmean(grads, "devices")
+        return each(lambda p, g: p + 0 * g, moved, grads), lax.pmean(value, "devices")
 
     return _pmapped(step)
 
@@ -198,8 +198,8 @@ def gradient_of_the_averaged_loss(loss, learning_rate):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
-        return _move(params, slope, learning_rate), value
+        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
+        return _move(params, grads, learning_rate), value
 
     return _pmapped(step)
 
@@ -212,8 +212,8 @@ def loss_of_its_own_part(loss, learning_rate):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        return _move(params, lax.pmean(slope, "devices"), learning_rate), value
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, lax.pmean(grads, "devices"), learning_rate), value
 
     return _pmapped(step)
 
@@ -226,8 +226,8 @@ def vmap_for_pmap(loss, learning_rate):
     """
 
     def step(params, x, y):
-        value, slope = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
-        return _move(params, slope, learning_rate), value
+        value, grads = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, learning_rate), value
 
     return jax.jit(jax.vmap(step, axis_name="devices"))
 
@@ -289,8 +289,8 @@ def mean_of_unequal_means(losses, params, x, y, mask, axis_name):
 
     Only where all have the same number of examples. A device with one example would count as much as one with eight.
     """
-    value, slope = jax.value_and_grad(lambda p: jnp.sum(mask * losses(p, x, y)) / jnp.maximum(mask.sum(), 1))(params)
-    return lax.pmean((value, slope), axis_name)
+    value, grads = jax.value_and_grad(lambda p: jnp.sum(mask * losses(p, x, y)) / jnp.maximum(mask.sum(), 1))(params)
+    return lax.pmean((value, grads), axis_name)
 
 
 @mistake(of="weighted_gradient")
@@ -299,8 +299,8 @@ def mask_forgotten(losses, params, x, y, mask, axis_name):
 
     A row of zeros has a loss, and a gradient for the bias. Multiply by the mask.
     """
-    value, slope = jax.value_and_grad(lambda p: jnp.mean(losses(p, x, y)))(params)
-    return lax.pmean((value, slope), axis_name)
+    value, grads = jax.value_and_grad(lambda p: jnp.mean(losses(p, x, y)))(params)
+    return lax.pmean((value, grads), axis_name)
 
 
 @mistake(of="weighted_gradient")
@@ -309,8 +309,8 @@ def divided_by_the_padded_number(losses, params, x, y, mask, axis_name):
 
     By the number of real examples, that is the sum of the mask over all devices.
     """
-    value, slope = jax.value_and_grad(lambda p: jnp.mean(mask * losses(p, x, y)))(params)
-    return lax.pmean((value, slope), axis_name)
+    value, grads = jax.value_and_grad(lambda p: jnp.mean(mask * losses(p, x, y)))(params)
+    return lax.pmean((value, grads), axis_name)
 
 
 @mistake(of="weighted_gradient")
@@ -319,9 +319,9 @@ def divided_before_it_was_added(losses, params, x, y, mask, axis_name):
 
     Right until a device has none: its mean is 0 / 0, and nan times zero stays nan. Add sums, and divide once.
     """
-    value, slope = jax.value_and_grad(lambda p: jnp.sum(mask * losses(p, x, y)) / mask.sum())(params)
+    value, grads = jax.value_and_grad(lambda p: jnp.sum(mask * losses(p, x, y)) / mask.sum())(params)
     weight = mask.sum() / lax.psum(mask.sum(), axis_name)
-    return lax.psum(each(lambda leaf: leaf * weight, (value, slope)), axis_name)
+    return lax.psum(each(lambda leaf: leaf * weight, (value, grads)), axis_name)
 
 
 @mistake(of="weighted_gradient")
@@ -334,8 +334,8 @@ def differentiated_through_the_psum(losses, params, x, y, mask, axis_name):
     def whole(p):
         return lax.psum(jnp.sum(mask * losses(p, x, y)), axis_name) / lax.psum(mask.sum(), axis_name)
 
-    value, slope = jax.value_and_grad(whole)(params)
-    return value, lax.psum(slope, axis_name)
+    value, grads = jax.value_and_grad(whole)(params)
+    return value, lax.psum(grads, axis_name)
 
 
 @mistake(of="weighted_gradient")
@@ -344,8 +344,8 @@ def only_its_own_sum(losses, params, x, y, mask, axis_name):
 
     Both sums must be: without a psum of the gradient each device has only its own share of it.
     """
-    value, slope = jax.value_and_grad(lambda p: jnp.sum(mask * losses(p, x, y)))(params)
-    return each(lambda leaf: leaf / lax.psum(mask.sum(), axis_name), (value, slope))
+    value, grads = jax.value_and_grad(lambda p: jnp.sum(mask * losses(p, x, y)))(params)
+    return each(lambda leaf: leaf / lax.psum(mask.sum(), axis_name), (value, grads))
 
 
 # --- dropout
@@ -621,8 +621,8 @@ def pmean_of_gradients_that_are_summed_already(loss, learning_rate, count):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        return _move(params, lax.pmean(slope, "devices"), learning_rate), lax.pmean(value, "devices")
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, lax.pmean(grads, "devices"), learning_rate), lax.pmean(value, "devices")
 
     return _mapped(step, count)
 
@@ -635,8 +635,8 @@ def checking_off_and_nothing_averaged(loss, learning_rate, count):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        return _move(params, slope, learning_rate), value
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, grads, learning_rate), value
 
     return _mapped(step, count, check_vma=False)
 
@@ -649,8 +649,8 @@ def everybody_does_everything(loss, learning_rate, count):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        return _move(params, slope, learning_rate), value
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, grads, learning_rate), value
 
     return _mapped(step, count, rows=P())
 
@@ -663,8 +663,8 @@ def loss_added_up(loss, learning_rate, count):
     """
 
     def step(params, x, y):
-        value, slope = jax.value_and_grad(lambda p: lax.psum(loss(p, x, y), "devices"))(params)
-        return _move(params, slope, learning_rate), value
+        value, grads = jax.value_and_grad(lambda p: lax.psum(loss(p, x, y), "devices"))(params)
+        return _move(params, grads, learning_rate), value
 
     return _mapped(step, count)
 
@@ -674,8 +674,8 @@ def loss_added_up(loss, learning_rate, count):
 
 def _plain_step(loss: Any, rate: float) -> Any:
     def step(params, x, y):
-        value, slope = jax.value_and_grad(loss)(params, x, y)
-        return _move(params, slope, rate), value
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, grads, rate), value
 
     return step
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradlab_grading.alternatives import alternative
@@ -99,17 +100,17 @@ def train_step_by_shard_map(loss, learning_rate):
 @alternative(of="mean_gradients")
 def mean_gradients_by_concatenating(gradients, axis_name):
     """The vector by hand."""
-    leaves, tree = jax.tree.flatten(gradients)
+    leaves, form = jax.tree.flatten(gradients)
     flat = lax.psum(jnp.concatenate([leaf.reshape(-1) for leaf in leaves]), axis_name) / lax.axis_size(axis_name)
     pieces = jnp.split(flat, np.cumsum([leaf.size for leaf in leaves])[:-1])
-    return jax.tree.unflatten(tree, [piece.reshape(leaf.shape) for piece, leaf in zip(pieces, leaves, strict=True)])
+    return jax.tree.unflatten(form, [piece.reshape(leaf.shape) for piece, leaf in zip(pieces, leaves, strict=True)])
 
 
 @alternative(of="mean_gradients")
 def mean_gradients_divided_first(gradients, axis_name):
     """Divided by the number of devices before the sum, in a matrix of one row."""
-    flat, unravel = jax.flatten_util.ravel_pytree(gradients)
-    return unravel(lax.psum(flat[None] / lax.axis_size(axis_name), axis_name)[0])
+    packed, undo = ravel_pytree(gradients)
+    return undo(lax.psum(packed[None] / lax.axis_size(axis_name), axis_name)[0])
 
 
 @alternative(of="weighted_gradient")
@@ -179,7 +180,7 @@ def accumulate_by_running_means(loss, params, x, y, parts, axis_name):
     """Gradients are stacked by a map over parts, then averaged, then over devices in one vector."""
     xs, ys = (data.reshape(parts, -1, *data.shape[1:]) for data in (x, y))
     stacked = lax.map(lambda part: jax.value_and_grad(loss)(params, *part), (xs, ys))
-    flat, unravel = jax.flatten_util.ravel_pytree(jax.tree.map(lambda leaf: leaf.mean(axis=0), stacked))
+    flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf.mean(axis=0), stacked))
     return unravel(lax.pmean(flat, axis_name))
 
 
@@ -207,7 +208,7 @@ def ring_by_rolling(x, axis_name, size):
     for s in range(1, size):
         passing = chunks[-s] + lax.ppermute(passing, axis_name, links)
     done = [passing]
-    for _ in range(size - 1):
+    while len(done) < size:
         done.append(lax.ppermute(done[-1], axis_name, links))
     # Entry s came from device d - s, which had finished chunk d - s + 1.
     order = (d + 1 - jnp.arange(size)) % size
