@@ -41,7 +41,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from gradlab import collectives, predict, widgets
@@ -61,7 +62,6 @@ print(f"{len(devices)} devices: {devices[0].platform}")
 # Devices run one program, so each must get arrays of the same shape. A batch of $B$ rows goes to $n$ devices as $n$ parts of
 # $\lceil B/n \rceil$ rows. Where $n$ does not divide $B$, rows of zeros fill the end, and a *mask* says which rows are real.
 # A device may get nothing but filling. (`jax.pmap` in the JAX documentation.)
-#
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -123,10 +123,9 @@ hidden.shard_batch(shard_batch)
 # they start apart, they stay apart, and the mean of their gradients belongs to no model at all. So make the parameters
 # once and lay a copy on each device.
 #
-# An array lies over devices by its *sharding*. With a mesh of one axis, `NamedSharding(mesh, PartitionSpec("devices"))` cuts
-# the leading axis over the devices; `jax.device_put(array, sharding)` puts the pieces there. (Old code calls
+# An array lies over devices by its *sharding*. With a mesh of one axis, `NamedSharding(mesh, P("devices"))` cuts the
+# leading axis over the devices (`P` is short for `PartitionSpec`); `jax.device_put(array, sharding)` puts the pieces there. (Old code calls
 # `jax.device_put_replicated`, which is gone.)
-#
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -162,7 +161,7 @@ def replicate(init, key: Key[Array, ""], count: int) -> PyTree[Float[Array, "cou
     ### BEGIN SOLUTION
     row = jax.make_mesh((count,), ("devices",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
     copies = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), init(key))
-    return jax.device_put(copies, NamedSharding(row, PartitionSpec("devices")))
+    return jax.device_put(copies, NamedSharding(row, P("devices")))
     ### END SOLUTION
 
 
@@ -189,7 +188,6 @@ hidden.replicate(replicate)
 #
 # In pmap the gradient of a *local* loss is a local gradient, and you average it yourself. `shard_map` has another rule; it
 # is the question at the end of the lab.
-#
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -269,7 +267,6 @@ for number in range(5):
 #
 # Write it once by hand: the mean of a whole tree in one all-reduce. Your program, before the compiler, must have exactly one.
 #
-#
 # <details><summary>Hint 1: an idea</summary>
 #
 # A tree of arrays can become one long vector, and come back.
@@ -335,7 +332,6 @@ for name, text in (("as traced", lowered.as_text()), ("as compiled", lowered.com
 #
 # Differentiate the *local* sum, and add up afterwards. Under pmap, a psum inside the function that you differentiate is
 # differentiated too, and its derivative is a psum again.
-#
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -407,7 +403,6 @@ hidden.weighted_gradient(weighted_gradient)
 # as well, so that no mask comes twice. Fold one number in after the other. Step 1 on device 0 must not get the key of
 # step 0 on device 1.
 #
-#
 # <details><summary>Hint 1: an idea</summary>
 #
 # Two numbers make a key unique: the step, and the device.
@@ -474,7 +469,6 @@ hidden.dropout(dropout)
 # Both moments go in **one** collective, of one small array. (When $|\mu|$ is far above $\sigma$, the subtraction loses digits.
 # Chan et al. 1979 combine means and squared deviations instead; that is right here too.)
 #
-#
 # <details><summary>Hint 1: an idea</summary>
 #
 # Two small vectors make one small matrix.
@@ -532,7 +526,6 @@ hidden.sync_batch_norm(sync_batch_norm)
 # up locally, and average once, after the last part. Inside the loop, the same bytes would cross the network $k$ times.
 #
 # Cut the rows in order, and loop with `lax.scan`, so that one part's activations are in memory at a time.
-#
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -614,7 +607,6 @@ hidden.accumulate(accumulate)
 # `lax.ppermute(chunk, axis_name, pairs)` sends along the pairs `(source, target)`, all devices at once. The chunk's number depends
 # on the device, so it is traced: read with `chunks[k]`, write with `chunks.at[k].set(...)` or `.add(...)`.
 #
-#
 # <details><summary>Hint 1: an idea</summary>
 #
 # Two loops of size - 1 steps, alike but for the chunk's number, and adding or setting.
@@ -688,7 +680,6 @@ widgets.Collectives(ring_all_reduce)
 # the *sum over devices* of what you differentiate: JAX puts the psum in by itself. So make the loss the mean over all devices
 # first, with pmean, and differentiate that. There is nothing left to average.
 #
-#
 # <details><summary>Hint 1: an idea</summary>
 #
 # Which loss do you want the gradient of? Write that loss, pmean included, and differentiate it.
@@ -723,7 +714,7 @@ def shard_map_step(loss, learning_rate: float, count: int):
     """
     ### BEGIN SOLUTION
     row = jax.make_mesh((count,), ("devices",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
-    cut, whole = PartitionSpec("devices"), PartitionSpec()
+    cut, whole = P("devices"), P()
 
     def advance(params, x, y):
         value, slope = jax.value_and_grad(lambda here: lax.pmean(loss(here, x, y), "devices"))(params)
@@ -750,7 +741,6 @@ hidden.shard_map_step(shard_map_step)
 # the arguments lie: the batch in shards, the parameters everywhere. The compiler works out who computes what, and puts in the
 # collectives (GSPMD, Xu et al. 2021). This is how most large models are trained now, and lab 07 is about it.
 #
-#
 # <details><summary>Hint 1: an idea</summary>
 #
 # No lax.p-anything. The step of lab 04, and a statement of where arrays lie.
@@ -765,7 +755,7 @@ hidden.shard_map_step(shard_map_step)
 #
 # <details><summary>Hint 3: nearly the code</summary>
 #
-# `everywhere = NamedSharding(mesh, PartitionSpec())`, `rows = NamedSharding(mesh, PartitionSpec("devices"))`; `in_shardings=(everywhere, rows, rows)`.
+# `everywhere = NamedSharding(mesh, P())`, `rows = NamedSharding(mesh, P("devices"))`; `in_shardings=(everywhere, rows, rows)`.
 #
 # </details>
 
@@ -778,7 +768,7 @@ def jit_step(loss, learning_rate: float, count: int):
     """
     ### BEGIN SOLUTION
     row = jax.make_mesh((count,), ("devices",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
-    cut, whole = (NamedSharding(row, PartitionSpec(*names)) for names in (["devices"], []))
+    cut, whole = (NamedSharding(row, P(*names)) for names in (["devices"], []))
 
     def advance(params, x, y):
         value, slope = jax.value_and_grad(loss)(params, x, y)
@@ -824,7 +814,6 @@ for name, (program, arguments) in programs.items():
 # efficiency is the part of the time that is spent on computing:
 #
 # $$T_{\text{ring}} = 2(n-1)\left(\alpha + \frac{M}{n\beta}\right) \qquad\qquad E = \frac{t}{t + T_{\text{ring}}}$$
-#
 #
 # <details><summary>Hint 1: an idea</summary>
 #
