@@ -9,7 +9,7 @@ class TooLate(RuntimeError):
     """JAX had started with too few devices before more were asked for."""
 
 
-def use_devices(count: int = 8) -> list[jax.Device]:
+def use_devices(count: int = 8) -> "list[jax.Device]":  # pyright: ignore[reportInvalidTypeForm]
     """Gives `count` devices to work on; call it in the first cell, before JAX computes anything.
 
     Where there are accelerators, these are used: at most `count` of them, so the list may be shorter. Elsewhere the

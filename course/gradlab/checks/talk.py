@@ -1,0 +1,108 @@
+"""What devices say to each other, and where their arrays lie, in a few words: questions of the distributed labs.
+
+Each function gives the words of the constant beside it where nothing is wrong. Texts are StableHLO or compiled HLO.
+"""
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradlab import collectives
+
+COPIES = "one copy on each device"
+REDUCES = "an all-reduce over all devices"
+ONE_SMALL = "one small collective"
+ONCE = "once, after the last part"
+RING = "one ring of neighbours"
+OWN_ROWS = "its own rows"
+DROPPED = "dropped at the rate, and scaled"
+MASKS = "all masks differ"
+
+
+def copies(placement: Any, count: int) -> str:
+    """Whether a stacked tree lies with one row of the leading axis on each of `count` devices."""
+    leaves = jax.tree.leaves(placement, is_leaf=lambda node: isinstance(node, list))
+    if not leaves or any(leaf is None for leaf in leaves):
+        return "not a tree of JAX arrays"
+    if all(len({device for device, _, _ in leaf}) == 1 for leaf in leaves):
+        return "everything on one device"
+    rows = [[(start[0] if start else 0, shape[0] if shape else 0) for _, start, shape in leaf] for leaf in leaves]
+    if any(len(leaf) != count for leaf in leaves) or any(row != [(i, 1) for i in range(count)] for row in rows):
+        return "not one row of the leading axis on each device"
+    return COPIES
+
+
+def reduces(text: str, count: int) -> str:
+    """Whether an all-reduce joins all devices."""
+    found = collectives.collectives(text)
+    if any(it.kind == "all-reduce" and it.group_size == count for it in found):
+        return REDUCES
+    return f"only {', '.join(collectives.counts(found))}" if found else "no collective at all"
+
+
+def summary(text: str) -> dict[str, Any]:
+    """How many collectives of each kind, and the bytes of all together."""
+    found = collectives.collectives(text)
+    return {**collectives.counts(found), "bytes": collectives.bytes_of(found)}
+
+
+def one_small(text: str, limit: int) -> str:
+    """Whether there is one collective, of at most `limit` bytes."""
+    found = collectives.collectives(text)
+    if len(found) != 1:
+        return f"{len(found)} collectives" if found else "no collective at all"
+    return ONE_SMALL if found[0].bytes <= limit else "one collective that moves the whole batch"
+
+
+def once(text: str, *, arrays: int) -> str:
+    """Whether at most `arrays` collectives run, none of them in a loop."""
+    found = collectives.collectives(text)
+    if not found:
+        return "no collective at all"
+    runs = collectives.runs(found)
+    return ONCE if runs is not None and runs <= arrays else "again for each part"
+
+
+def ring(text: str, size: int) -> dict[str, Any]:
+    """How many messages a device sends, their bytes, and between whom."""
+    found = collectives.collectives(text)
+    steps = {(target - source) % size for it in found for source, target in it.pairs}
+    closed = all(len(it.pairs) == size for it in found)
+    others = [kind for kind in collectives.counts(found) if kind != "collective-permute"]
+    links = RING if closed and len(steps) == 1 and steps <= {1, size - 1} else "not one ring of neighbours"
+    return {
+        "messages": collectives.runs(found, "collective-permute"),
+        "bytes": collectives.bytes_of(found, "collective-permute"),
+        "links": f"also {', '.join(others)}" if others else links,
+    }
+
+
+def own_rows(text: str, rows: int, count: int) -> str:
+    """Whether matrices are multiplied for a share of the rows, and nowhere for all of them."""
+    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    shapes = {int(n) for line in products for n in re.findall(r"tensor<(\d+)x", line)}
+    if rows in shapes:
+        return "every row"
+    return OWN_ROWS if rows // count in shapes else "neither a share of the rows nor all of them"
+
+
+def dropped(ratio: np.ndarray, rate: float) -> str:
+    """Whether entries are zero or scaled by 1 / (1 - rate), with about `rate` of them zero."""
+    kept = ratio[ratio != 0]
+    if not np.allclose(kept, 1 / (1 - rate), rtol=1e-4):
+        return "kept entries are not divided by 1 - rate"
+    # 1024 entries: the standard deviation of the share is at most 0.016.
+    return DROPPED if abs(np.mean(ratio == 0) - rate) < 0.1 else "another share is dropped"
+
+
+def masks_differ(steps: list[np.ndarray]) -> str:
+    """Whether no two of the masks, one for each step and device, are the same."""
+    masks = [[(device != 0).tobytes() for device in step] for step in steps]
+    if len(set(masks[0])) == 1:
+        return "one mask for all devices"
+    if masks[0] == masks[1]:
+        return "one mask for all steps"
+    every = [mask for step in masks for mask in step]
+    return MASKS if len(set(every)) == len(every) else "a mask comes again on another device"

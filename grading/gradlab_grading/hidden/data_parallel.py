@@ -1,0 +1,46 @@
+"""Hidden checks of lab 06, data parallelism."""
+
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+
+from gradlab.checks import data_parallel as checks
+from gradlab.checks.case import Case
+from gradlab.checks.draw import Draw
+from gradlab_grading.hidden import hidden
+
+close = checks.close
+
+
+def _fewer_rows_than_devices(draw: Draw) -> Iterator[Case]:
+    batch = {"x": draw.normal(3, 2), "y": np.array([4, 5, 6], np.int32)}
+    yield close(
+        "fewer rows than devices",
+        run=lambda shard: list(shard({name: jnp.asarray(leaf) for name, leaf in batch.items()}, 5)),
+        want=list(checks.padded(batch, 5)),
+    )
+
+
+def _a_ring_of_one(draw: Draw) -> Iterator[Case]:
+    x = draw.normal(1, 3)
+    yield close(
+        "a ring of one",
+        run=lambda ring: checks.on_a_ring(ring, 1)(jnp.asarray(x), checks.AXIS, 1),
+        want=x,
+        trivial=True,
+    )
+
+
+shard_batch = hidden(checks.shard_batch, _fewer_rows_than_devices)
+replicate = hidden(checks.replicate)
+make_train_step = hidden(checks.make_train_step)
+mean_gradients = hidden(checks.mean_gradients)
+weighted_gradient = hidden(checks.weighted_gradient)
+dropout = hidden(checks.dropout)
+sync_batch_norm = hidden(checks.sync_batch_norm)
+accumulate = hidden(checks.accumulate)
+ring_all_reduce = hidden(checks.ring_all_reduce, _a_ring_of_one)
+shard_map_step = hidden(checks.shard_map_step)
+jit_step = hidden(checks.jit_step)
+efficiency = hidden(checks.efficiency)
