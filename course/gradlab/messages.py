@@ -227,7 +227,7 @@ class _Machine:
     def scan(self, eqn: JaxprEqn, inputs: list[Column], group: Sequence[int]) -> list[Column]:
         """A scan, turn by turn; every device takes as many."""
         body, _ = _open(eqn.params["jaxpr"])
-        # By their shapes: what is scanned over, or stacked, has one axis more outside; the parameters differ by version.
+        # By their shapes, for parameters differ by version: what is scanned over or stacked has one axis more outside.
         carries = sum(_rank(a) == _rank(b) for a, b in zip(eqn.outvars, body.outvars, strict=True))
         consts = sum(_rank(a) == _rank(b) for a, b in zip(eqn.invars, body.invars, strict=True)) - carries
         fixed, carry, xs = inputs[:consts], inputs[consts : consts + carries], inputs[consts + carries :]

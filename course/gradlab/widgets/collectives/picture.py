@@ -57,7 +57,8 @@ def _cell(cell: Cell, chunk: int, corner: list[float], size: int) -> str:
     level = height * cell.count / size
     wrong = " gl-wrong" if cell.wrong else ""
     return (
-        f'<g class="gl-series-{chunk}" transform="translate({corner[0]:.1f} {corner[1]:.1f})"><title>{escape(cell.wrong or "the sum")}</title>'
+        f'<g class="gl-series-{chunk}" transform="translate({corner[0]:.1f} {corner[1]:.1f})">'
+        f"<title>{escape(cell.wrong or 'the sum')}</title>"
         f'<rect y="{height - level:.1f}" width="{width}" height="{level:.1f}" fill="var(--gl-series)" opacity="0.3"/>'
         f'<rect class="gl-cell{wrong}" width="{width}" height="{height}" rx="2"/>'
         f'<text x="{width / 2}" y="{height / 2 + 4}">{LETTERS[chunk]} {text(cell.value)}</text></g>'

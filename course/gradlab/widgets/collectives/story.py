@@ -87,7 +87,7 @@ def numbers(size: int, seed: int) -> Float[np.ndarray, "devices chunks"]:
 
 
 def tell(function: Callable[..., Any], size: int, seed: int) -> Story:
-    """The story of `function(x, axis_name, size)`. Raises what it raises, and ValueError for a result of wrong shape."""
+    """The story of `function(x, axis_name, size)`. Raises what it raises; ValueError for a result of wrong shape."""
     x = numbers(size, seed)
     shares = np.repeat(_SHARE ** np.arange(size), size).reshape(size, size).astype(np.float32)
     chunks = np.tile(_CHUNK ** np.arange(size), (size, 1)).astype(np.float32)

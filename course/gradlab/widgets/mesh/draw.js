@@ -4,7 +4,7 @@
 import { html, svg } from "../kit.js";
 import { percent, segments, size, total, tuple } from "./values.js";
 
-const BAR = { width: 420, left: 104, right: 66, row: 30, tall: 20, letter: 15 };
+const BAR = { width: 340, left: 98, right: 62, row: 30, tall: 20, letter: 15 };
 
 /** The devices with their slices of one parameter. */
 export function meshPlot() {

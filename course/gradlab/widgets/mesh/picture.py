@@ -6,7 +6,8 @@ from typing import Any
 
 from gradlab.widgets.mesh.specs import DEVICES, Placed
 
-WIDTH, HEIGHT = 820, 430
+WIDTH = 820
+_HEIGHTS = {8: 52, 4: 92, 2: 170, 1: 190}  # of a box, by the number of rows
 _LEFT, _TOP, _GAP = 64, 26, 8
 _WIDE = 220  # of a box, from which on the text stands beside the map
 _NARROW = 140  # of a box, below which only what is cut is written
@@ -18,7 +19,7 @@ def layout(parameter: Placed, mesh: Mapping[str, int]) -> dict[str, Any]:
     Devices with the same slice have the same colour. The map shows two axes: those that are cut, else the largest.
     """
     rows, columns = mesh["data"], mesh["model"]
-    width, height = (WIDTH - _LEFT) / columns - _GAP, (HEIGHT - _TOP) / rows - _GAP
+    width, height = (WIDTH - _LEFT) / columns - _GAP, _HEIGHTS[rows]
     seen: dict[str, int] = {}
     devices = []
     for device in range(DEVICES):
@@ -43,7 +44,7 @@ def layout(parameter: Placed, mesh: Mapping[str, int]) -> dict[str, Any]:
         {"text": f"data {r}", "x": _LEFT - 10, "y": _TOP + r * (height + _GAP) + height / 2 + 4, "anchor": "end"}
         for r in range(rows)
     ]
-    return {"width": WIDTH, "height": HEIGHT, "heads": heads, "devices": devices}
+    return {"width": WIDTH, "height": _TOP + rows * (height + _GAP), "heads": heads, "devices": devices}
 
 
 def written(slices: list[tuple[int, int]], shape: tuple[int, ...]) -> str:
@@ -102,7 +103,7 @@ def still(place: dict[str, Any], label: str) -> str:
         ".gl-picture .gl-box{fill:none;stroke:var(--gl-rule)}.gl-picture .gl-whole{fill:none;stroke:var(--gl-muted)}"
         ".gl-picture .gl-slice{fill:var(--gl-series)}.gl-picture text{fill:var(--gl-ink);font:12px var(--gl-sans)}"
     )
-    view = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    view = f'viewBox="0 0 {place["width"]} {place["height"]}"'
     return f'<svg {view} role="img" aria-label="{escape(label)}"><style>{style}</style>{heads}{boxes}</svg>'
 
 
