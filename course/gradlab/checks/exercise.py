@@ -12,7 +12,7 @@ from gradlab.checks.report import Report, Row
 from gradlab.seam.handle import local
 
 VISIBLE_SEED = 0
-# Answers of known mistakes by mistake, kind of case, seed and the case's place: the same for every student.
+# Answers of known mistakes by exercise, mistake, kind of case, seed and the case's place: the same for every student.
 _ANSWERS: dict[tuple, Any] = {}
 Cases = Callable[[Draw], Iterable[Case]]
 
@@ -88,7 +88,7 @@ class Exercise:
         """What a known mistake answers to a case; asked once, unless the student's functions have a part in it."""
         if len(handles) > 1:
             return case.ask(handles).got
-        key = (known.implementation, case.hidden, question)
+        key = (self.cases, known.implementation, case.hidden, question)
         if key not in _ANSWERS:
             _ANSWERS[key] = case.ask(handles).got
         return _ANSWERS[key]
