@@ -6,7 +6,9 @@ import tempfile
 
 import jax
 import numpy as np
+from jax.sharding import PartitionSpec as P
 
+from gradlab.collectives import collectives
 from gradlab.corpus import standard_library
 from gradlab.gpt.batches import batch_at, place
 from gradlab.gpt.checkpoints import Checkpoints
@@ -70,6 +72,32 @@ def restored_elsewhere():
     return bool(np.allclose(found, wanted[2:], rtol=1e-4))
 
 
+def sent(text):
+    return sum(it.sent * it.times for it in collectives(text))
+
+
+def traffic():
+    """Bytes that a device sends in each kind of collective of a (64, 32) float32 array among eight devices."""
+    kinds = {
+        # A device has the whole, as if it were its own gradient.
+        "all-reduce": (lambda x: jax.lax.psum(x, "data"), P(), P()),
+        "all-gather": (lambda x: jax.lax.all_gather(x, "data", tiled=True), P("data"), P()),
+        "reduce-scatter": (lambda x: jax.lax.psum_scatter(x, "data", tiled=True), P(), P("data")),
+    }
+    array, found = jax.ShapeDtypeStruct((64, 32), np.float32), {}
+    for kind, (function, before, after) in kinds.items():
+        mapped = jax.shard_map(function, mesh=make_mesh(8, 1), in_specs=before, out_specs=after, check_vma=False)
+        found[kind] = sent(jax.jit(mapped).lower(array).compile().as_text())
+    return found
+
+
+def tensor_traffic():
+    """By how many bytes a step of four layers sends more than one of two, on four devices of the axis "model"."""
+    steps = [Trainer(CONFIG.but(layers=layers), RECIPE, make_mesh(1, 4)).compile_step() for layers in (2, 4)]
+    two, four = (sent(step.as_text()) for step in steps)
+    return four - two
+
+
 def refused():
     try:
         Trainer(CONFIG.but(heads=2), RECIPE, make_mesh(2, 4))
@@ -81,4 +109,5 @@ def refused():
 if __name__ == "__main__":
     jax.config.update("jax_numpy_rank_promotion", "raise")
     found = {f"{data}x{model}": measure(data, model) for data, model in ((1, 1), (8, 1), (2, 4), (4, 2))}
-    print(json.dumps(found | {"restored_on_another_mesh": restored_elsewhere(), "refused": refused()}))
+    found |= {"restored_on_another_mesh": restored_elsewhere(), "refused": refused()}
+    print(json.dumps(found | {"traffic": traffic(), "tensor_traffic": tensor_traffic()}))

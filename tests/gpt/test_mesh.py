@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from gradlab.costs import all_gather, reduce_scatter, ring_all_reduce, tensor_parallel
+from gradlab.gpt.config import Config
 from gradlab.gpt.sharding import spec_of
 
 
@@ -56,6 +58,22 @@ def test_a_checkpoint_of_one_mesh_is_restored_on_another(measured):
 def test_tensor_parallelism_divides_the_work_of_matrices_alone(measured):
     assert measured["2x4"]["model_axis_reduces"] > 0
     assert measured["8x1"]["gathers"] > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "predicted"),
+    [("all-reduce", ring_all_reduce), ("all-gather", all_gather), ("reduce-scatter", reduce_scatter)],
+)
+def test_the_calculator_counts_the_bytes_of_the_compiled_collective(measured, kind, predicted):
+    # XLA makes one collective of the whole array; a device never sends its own part to itself.
+    assert measured["traffic"][kind] == predicted(64 * 32 * 4, 8).sent
+
+
+def test_the_calculator_counts_the_bytes_of_tensor_parallel_blocks(measured):
+    # Between two and four layers; 8 sequences of 16 tokens in float32. Nothing else of a block is sent but the
+    # gradient's norm, which has 4 bytes.
+    config = Config(context=16, width=32, layers=2)
+    assert measured["tensor_traffic"] == pytest.approx(tensor_parallel(config, 8, 4, itemsize=4).sent, rel=0.01)
 
 
 def test_a_mesh_that_does_not_divide_a_parameter_is_refused_by_name(measured):
