@@ -124,7 +124,8 @@ hidden.shard_batch(shard_batch)
 # once and lay a copy on each device.
 #
 # An array lies over devices by its *sharding*. With a mesh of one axis, `NamedSharding(mesh, P("devices"))` cuts the
-# leading axis over the devices (`P` is short for `PartitionSpec`); `jax.device_put(array, sharding)` puts the pieces there. (Old code calls
+# leading axis over the devices (`P` is short for `PartitionSpec`); `jax.device_put(array, sharding)` puts the pieces there.
+# (Old code calls
 # `jax.device_put_replicated`, which is gone.)
 #
 # <details><summary>Hint 1: an idea</summary>
@@ -764,7 +765,8 @@ hidden.shard_map_step(shard_map_step)
 def jit_step(loss, learning_rate: float, count: int):
     """One step of gradient descent on several devices, by `jax.jit` and shardings.
 
-    Arguments and results are those of `shard_map_step`. The collectives are the compiler's.
+    Arguments and results are those of `shard_map_step`. What is returned is made by `jax.jit`, and the shardings are part of
+    it, so that its program can be read. The collectives in it are the compiler's.
     """
     ### BEGIN SOLUTION
     row = jax.make_mesh((count,), ("devices",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
