@@ -59,7 +59,8 @@ def fit(sizes: Float[np.ndarray, " n"], losses: Float[np.ndarray, " n"]) -> Law:
     grid = np.geomspace(*ALPHAS, 60)
     best = int(np.argmin([_solve(sizes, losses, alpha)[1] for alpha in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    alpha = float(minimize_scalar(lambda a: _solve(sizes, losses, a)[1], bounds=around, options={"xatol": 1e-9}).x)
+    found = minimize_scalar(lambda a: _solve(sizes, losses, a)[1], bounds=around, options={"xatol": 1e-9})
+    alpha = float(found.x)  # pyright: ignore[reportAttributeAccessIssue] SciPy declares no type of result
     (floor, scaled), error = _solve(sizes, losses, alpha)
     freedom = len(sizes) - PARAMETERS
     amplitude = scaled * _middle(sizes) ** alpha
