@@ -188,8 +188,8 @@ def train_together(
 
     @jax.jit
     def step(params: Params, x: Array, y: Array) -> tuple[Array, Params]:
-        value, slopes = jax.value_and_grad(loss)(params, x, y)
-        return value, jax.tree.map(lambda w, slope: w - 0.5 * slope, params, slopes)
+        mean, slope = jax.value_and_grad(loss)(params, x, y)
+        return mean, jax.tree.map(lambda w, by: w - 0.5 * by, params, slope)
 
     losses = []
     for _ in range(steps):

@@ -21,8 +21,8 @@
 # what they miss. In this lab you compute what must be cut, cut it in the ways that large models are really trained, and
 # read in the compiled program what is sent and how much.
 #
-# You need about six hours and a half. The [chapter](../../course/chapters/07-sharding.md) has the arithmetic and its
-# sources; you can do the lab without it.
+# You need about five hours. The [chapter](../../course/chapters/07-sharding.md) has the arithmetic and its sources; you can
+# do the lab without it.
 #
 # **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
 # `raise NotImplementedError` by your code, run the cell, and run the check below it. Many checks here do not only compare
@@ -926,6 +926,69 @@ from gradlab_grading.hidden import sharding as hidden
 
 hidden.process_rows(process_rows, global_batch)
 ### END HIDDEN TESTS
+
+# %% [markdown]
+# **See it.** Two processes train a small network together, with your two functions in both. Their text is written into a
+# file, and `run_processes` starts the file twice, shows what each prints, and ends both whatever happens. The losses must be
+# those of one process: the batch is the same, only other processes read its rows. Sums in another order may change the last
+# digit.
+
+# %%
+import inspect
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from gradlab.processes import Processes, run_processes
+from gradlab.shards import can_connect, train_together
+
+program = "\n".join(
+    [
+        "import jax, numpy as np",
+        "from jax.sharding import Mesh, NamedSharding, PartitionSpec as P",
+        "from jaxtyping import Array, Float",
+        inspect.getsource(process_rows),
+        inspect.getsource(global_batch),
+        "from gradlab import distributed, shards",
+        "distributed.join()",
+        "losses = shards.train_together(process_rows, global_batch)",
+        "print(jax.device_count(), 'devices,', [round(loss, 5) for loss in losses])",
+    ]
+)
+worker = Path(tempfile.mkdtemp()) / "worker.py"
+worker.write_text(program)
+if can_connect():
+    run_processes([sys.executable, str(worker)], 2)
+print("alone: ", [round(loss, 5) for loss in train_together(process_rows, global_batch)])
+
+# %% [markdown]
+# **Kill one.** Two processes train the small GPT and save a checkpoint every ten steps. When step 25 is reported, process 1
+# is killed as a lost host would be. The other one notices that its partner does not answer, says so, and stops. Started
+# again, both go on from the last checkpoint, and not from the beginning.
+
+# %%
+saved = tempfile.mkdtemp()
+command = [sys.executable, "-m", "gradlab.gpt", "--steps", "40", "--report", "5", "--characters", "100000"]
+command += ["--checkpoints", saved, "--every", "10"]
+
+
+def kill_at_25(number: int, line: str) -> None:
+    """Shows what a process printed, and kills process 1 when step 25 is reported."""
+    print(f"[{number}] {line}")
+    if line.startswith("step 25 "):
+        os.kill(both.running[1].pid, signal.SIGKILL)
+
+
+if can_connect():
+    with Processes(command, 2, on_line=kill_at_25) as both:
+        for ended in both.wait():
+            print(ended)
+
+# %%
+if can_connect():
+    run_processes(command, 2)
 
 # %% [markdown]
 # ## 11. A scaling law
