@@ -111,6 +111,7 @@ def replicate(draw: Draw) -> Iterator[Case]:
         run=lambda replicate: talk.copies(probe.placement(replicate, init, key, count), count),
         want=talk.COPIES,
         because="The leading axis is to be laid out over the devices, so that each one holds its own copy.",
+        trivial=True,
     )
 
 
