@@ -158,6 +158,18 @@ def product(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one * other
 
 
+def mesh_groups(axes: dict[str, int], along: list[str]) -> tuple[tuple[int, ...], ...]:
+    """The groups of devices that differ only in their place `along` some axes of a mesh, numbered in its order."""
+    order = [list(axes).index(name) for name in (*(axis for axis in axes if axis not in along), *along)]
+    devices = np.arange(math.prod(axes.values())).reshape(list(axes.values())).transpose(order)
+    return rows(devices.reshape(-1, math.prod(axes[name] for name in along)))
+
+
+def rows(table: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    """A matrix as plain numbers, a tuple for each row."""
+    return tuple(tuple(int(n) for n in row) for row in table)
+
+
 def numpy_name(name: str) -> str:
     """NumPy's name of an element type of StableHLO or HLO; an unknown one stays as it is."""
     return _DTYPES.get(name, name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradlab.collectives import KINDS, ArrayType, Callers, Collective, numpy_name
+from gradlab.collectives import KINDS, ArrayType, Callers, Collective, mesh_groups, numpy_name, rows
 
 _INSTRUCTION = re.compile(r"\s*(?:ROOT )?(%[\w.-]+) = (.*)")
 _COMPUTATION = re.compile(r"(?:ENTRY )?(%[\w.-]+) \(.*\) -> .* \{$")
@@ -87,17 +87,10 @@ def _groups(text: str) -> tuple[tuple[int, ...], ...]:
         devices = np.arange(np.prod(grid)).reshape(grid)
         if iota[3]:
             devices = devices.transpose([int(axis) for axis in iota[3].split(",")])
-        return _rows(devices.reshape(shape))
+        return rows(devices.reshape(shape))
     if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}", text):
         axes = {name: int(size) for name, size in re.findall(r"'([^']+)'=(\d+)", mesh[1])}
         if "device_ids" in mesh[1]:
             return ()
-        chosen = re.findall(r"'([^']+)'", mesh[2])
-        order = [list(axes).index(name) for name in (*(a for a in axes if a not in chosen), *chosen)]
-        devices = np.arange(np.prod(list(axes.values()))).reshape(list(axes.values())).transpose(order)
-        return _rows(devices.reshape(-1, int(np.prod([axes[name] for name in chosen]))))
+        return mesh_groups(axes, re.findall(r"'([^']+)'", mesh[2]))
     return ()
-
-
-def _rows(table: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(int(n) for n in row) for row in table)

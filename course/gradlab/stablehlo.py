@@ -1,11 +1,12 @@
 """Reads the collectives in StableHLO text: regions open at the end of a line and close at the beginning of one."""
 
+import math
 import re
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradlab.collectives import ArrayType, Callers, Collective, numpy_name, product
+from gradlab.collectives import ArrayType, Callers, Collective, mesh_groups, numpy_name, product, rows
 
 _START = re.compile(
     r'"stablehlo\.(all_reduce|all_gather|reduce_scatter|collective_permute|all_to_all|collective_broadcast)"'
@@ -14,6 +15,8 @@ _FUNCTION = re.compile(r"func\.func .*?@([\w.$-]+)\(")
 _CALL = re.compile(r"(?:func\.)?call @([\w.$-]+)\(")
 _TENSOR = re.compile(r"tensor<((?:\d+x)*)([a-z][\w<>]*?)>(?=[\s,)>]|$)")
 _CONSTANT = re.compile(r"(%[\w#]+) = stablehlo\.constant dense<(-?\d+)> : tensor<u?i\d+>")
+_MESH = re.compile(r"sdy\.mesh @([\w.$-]+) = <\[(.*?)\]>")
+_ALONG = re.compile(r"replica_groups = #stablehlo\.replica_group_mesh_axes<mesh = @([\w.$-]+), axes = \[(.*?)\]>")
 _BOUND = re.compile(r"stablehlo\.compare\s+LT, (%[\w#]+), (%[\w#]+)")
 
 
@@ -37,6 +40,7 @@ class _Region:
 class _Reader:
     stack: list[_Region] = field(default_factory=list)
     constants: dict[str, int] = field(default_factory=dict)
+    meshes: dict[str, dict[str, int]] = field(default_factory=dict)
     found: list[tuple[str, Collective]] = field(default_factory=list)
     callers: Callers = field(default_factory=Callers)
     waiting: _Loop | None = None
@@ -60,6 +64,8 @@ class _Reader:
     def _read(self, line: str) -> None:
         if constant := _CONSTANT.match(line):
             self.constants[constant[1]] = int(constant[2])
+        elif mesh := _MESH.match(line):
+            self.meshes[mesh[1]] = {name: int(size) for name, size in re.findall(r'"([^"]+)"=(\d+)', mesh[2])}
         if "stablehlo.while(" in line:
             pairs = re.findall(r"(%\w+) = (%[\w#]+)", line[line.index("stablehlo.while(") :])
             self.waiting = _Loop({name: self.constants[start] for name, start in pairs if start in self.constants})
@@ -101,13 +107,19 @@ class _Reader:
                     kind[1].replace("_", "-"),
                     _types(operands),
                     _types(results),
-                    groups=_rows(head, "replica_groups"),
-                    pairs=tuple((row[0], row[1]) for row in _rows(head, "source_target_pairs")),
+                    groups=self._groups(head),
+                    pairs=tuple((row[0], row[1]) for row in _matrix(head, "source_target_pairs")),
                     in_loop=inside,
                     times=times,
                 ),
             )
         )
+
+    def _groups(self, head: str) -> tuple[tuple[int, ...], ...]:
+        """The replica groups: a matrix, or since JAX 0.12 the axes of a mesh."""
+        if along := _ALONG.search(head):
+            return mesh_groups(self.meshes[along[1]], re.findall(r'axis_ref<name = "([^"]+)"', along[2]))
+        return _matrix(head, "replica_groups")
 
 
 def collectives(text: str) -> list[Collective]:
@@ -130,15 +142,15 @@ def _types(text: str) -> tuple[ArrayType, ...]:
     )
 
 
-def _rows(text: str, name: str) -> tuple[tuple[int, ...], ...]:
+def _matrix(text: str, name: str) -> tuple[tuple[int, ...], ...]:
     """The matrix of an attribute such as `replica_groups = dense<[[0, 1], [2, 3]]> : tensor<2x2xi64>`."""
     match = re.search(rf"{name} = dense<(.*?)> : tensor<(\d+)x(\d+)xi64>", text)
     if not match:
         return ()
-    rows, columns = int(match[2]), int(match[3])
+    shape = int(match[2]), int(match[3])
     if match[1].startswith('"0x'):  # long ones are printed as bytes
         values = np.frombuffer(bytes.fromhex(match[1][3:-1]), np.int64)
     else:
         values = np.array([int(n) for n in re.findall(r"-?\d+", match[1])])
-    table = np.broadcast_to(values, (rows * columns,)) if values.size == 1 else values
-    return tuple(tuple(int(n) for n in row) for row in table.reshape(rows, columns))
+    table = np.broadcast_to(values, (math.prod(shape),)) if values.size == 1 else values
+    return rows(table.reshape(shape))
