@@ -3,6 +3,7 @@
 # Which Python makes .venv: python3, or PYTHON=python3.12 after the target. Kept once made.
 python = $(or $(PYTHON),python3)
 PORT ?= 8888
+LONG ?= $(CI)
 bin = .venv/bin
 # nbgrader calls programs of the environment by name.
 run = PATH="$(CURDIR)/$(bin):$$PATH"
@@ -23,8 +24,8 @@ staff: python ## the same for staff: with nbgrader's formgrader
 setup: python ## make .venv from requirements.lock (PYTHON=python3.12 for another Python)
 	@$(python) bootstrap.py setup
 
-test: setup ## set up, then run the tests
-	@$(bin)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
+test: setup ## set up, then run the tests (LONG=1 for the long ones too, as in CI)
+	@$(bin)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder $(if $(LONG),,-m "not long")
 
 lint: setup ## style, types and stray paths: what pre-commit checks, on every file
 	@$(bin)/pre-commit run --all-files

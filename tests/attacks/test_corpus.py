@@ -18,7 +18,7 @@ from toy_assignment import CONFIG, write_source
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob(os.environ.get("ATTACK", "*") + ".py"))
 ESCAPED = "ESCAPED"
-pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.long, pytest.mark.timeout(280)]
 
 
 def load(path: Path) -> ModuleType:

@@ -38,6 +38,7 @@ pytestmark = [
     pytest.mark.needs("bubblewrap"),
     # nbgrader's own: it makes objects before it adds them to its session.
     pytest.mark.filterwarnings("ignore:Object of type <Submitted"),
+    pytest.mark.long,
     pytest.mark.timeout(600),
 ]
 

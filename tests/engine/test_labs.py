@@ -20,7 +20,7 @@ from gradlab_grading.layout import Layout
 from gradlab_grading.reference import lab_folders
 from submissions import without_pictures
 
-pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.long, pytest.mark.timeout(900)]
 
 LABS = lab_folders()
 # Students have the bank's text beside their notebook: the staff package is out of their sight.

@@ -40,6 +40,7 @@ SEED = 271828
 # nbgrader's own: it makes objects before it adds them to its session.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Object of type <Submitted"),
+    pytest.mark.long,
     pytest.mark.timeout(900),
 ]
 
