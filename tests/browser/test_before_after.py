@@ -15,6 +15,7 @@ from gradlab_grading.reference import lab_folders, reference
 names = reference(lab_folders()["01-preprocessing"])
 right = {name: names[name] for name in FUNCTIONS}
 """
+MEASURED = re.compile(r"fitted on all rows: \+0\.\d+ ± 0\.\d+\.")
 UNWRITTEN = """
 def fit_scaler(x):
     raise NotImplementedError()
@@ -66,12 +67,12 @@ def test_it_is_drawn_and_accessible_in_both_themes(explorer, theme):
 
 def test_another_column_and_another_fit_are_drawn_at_once(explorer):
     ranges = explorer.widget().locator(".gl-range")
-    before = ranges.all_inner_texts()
+    before = ranges.all_text_contents()
     select(explorer, "Column").select_option("bmi")
-    assert ranges.all_inner_texts()[:2] != before[:2]
-    trained = ranges.all_inner_texts()
+    assert ranges.all_text_contents()[:2] != before[:2]
+    trained = ranges.all_text_contents()
     select(explorer, "Fit on").select_option("all")
-    refitted = ranges.all_inner_texts()
+    refitted = ranges.all_text_contents()
     assert refitted[:2] == trained[:2], "cleaning is fitted on nothing"
     assert refitted[-1] != trained[-1], "scaling is"
 
@@ -89,10 +90,12 @@ def test_steps_are_switched_and_moved_by_keyboard(explorer):
 
 
 def test_the_leak_is_measured(explorer):
-    expect(explorer.widget().get_by_role("status")).to_have_text(re.compile(r"fitted on all rows: \+0\.\d+ ± 0\.\d+\."))
+    expect(explorer.widget().get_by_role("status")).to_have_text(MEASURED, timeout=60_000)
 
 
 def test_its_state_can_be_copied(explorer):
+    # The status line also tells what the leak is worth, once that is measured.
+    expect(explorer.widget().get_by_role("status")).to_have_text(MEASURED, timeout=60_000)
     explorer.widget().get_by_role("button", name="Copy state").click()
     text = 'column="pressure", steps=("clean", "impute", "choose", "scale"), fit_on="train"'
     expect(explorer.widget().get_by_role("status")).to_have_text(f"Copied: {text}")
