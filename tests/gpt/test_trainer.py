@@ -44,8 +44,9 @@ def plain(text):
 def test_the_loss_begins_at_ln_of_the_vocabulary_and_falls(text):
     config = SMALL.but(dtype="bfloat16")
     found = losses(config, Recipe(steps=60, batch=8, warmup=5, rate=1e-2), text)
-    # Small weights make all tokens almost equally likely.
-    assert found[0] == pytest.approx(np.log(config.vocabulary), abs=0.1)
+    # Small weights make all tokens almost equally likely. Not quite: the embedding is tied, so a token's own logit is
+    # up to 1 above the others, and how often a character of the library repeats differs by its version.
+    assert found[0] == pytest.approx(np.log(config.vocabulary), abs=0.25)
     # The entropy of single characters of this text is about 3.3 nats.
     assert np.mean(found[-10:]) < 3.2
 
