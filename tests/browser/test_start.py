@@ -61,6 +61,8 @@ def test_it_tells_the_labs_and_how_to_work_before_anything_is_run(page, theme):
 
 
 def test_one_cell_shows_progress(page):
+    # Before it has a kernel JupyterLab runs nothing, and says nothing.
+    expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_attached(timeout=120_000)
     page.locator(".jp-CodeCell .cm-content").click()
     page.keyboard.press("Shift+Enter")
     progress = page.locator(".gradlab-progress")
