@@ -20,6 +20,7 @@ from gradlab.checks.case import Case
 from gradlab.checks.complex_step import ACTIVATIONS, affine, attention, cross_entropy, layer_norm, mlp_loss, pullback
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
+from gradlab.checks.prediction import committed
 from gradlab.curves import Coupled, Scaled, Valley, Waves
 from gradlab.landscapes import Quadratic
 from gradlab.seam import probe
@@ -95,25 +96,12 @@ def gradient_errors(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=2, visible=2, skill="differentiation", arguments=("best_step_guess",))
 def best_step(draw: Draw) -> Iterator[Case]:
-    yield _committed()
+    yield committed()
 
 
 @exercise(points=2, visible=2, skill="numerics", arguments=("shrink_guess",))
 def shrink(draw: Draw) -> Iterator[Case]:
-    yield _committed()
-
-
-def _committed() -> Case:
-    return Case(
-        "a number was committed",
-        run=lambda guess: guess,
-        judge=lambda guess: (
-            None
-            if isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 < guess < np.inf
-            else "commit a positive number before you run the next cell; any number earns the points"
-        ),
-        want="a positive number; whether it is right does not matter",
-    )
+    yield committed()
 
 
 # --- the scalar engine

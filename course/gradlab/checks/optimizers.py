@@ -17,6 +17,7 @@ import optax
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
+from gradlab.checks.prediction import committed
 from gradlab.landscapes import Quadratic, SoftmaxRegression
 from gradlab.optim import Signum, ZeroMoments, Zeros, train_on_digits
 from gradlab.seam import probe
@@ -105,16 +106,7 @@ def _program_grows(descend: Handle, gradient: Any, start: Any, rate: float) -> b
 
 @exercise(points=2, visible=2, skill="optimization", arguments=("limit_guess",))
 def stability_limit(draw: Draw) -> Iterator[Case]:
-    yield Case(
-        "a number was committed",
-        run=lambda guess: guess,
-        judge=lambda guess: (
-            None
-            if isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 < guess < np.inf
-            else "commit a positive number before you run the next cell; any number earns the points"
-        ),
-        want="a positive number; whether it is right does not matter",
-    )
+    yield committed()
 
 
 @exercise(points=10, visible=4, skill="optimization")

@@ -20,6 +20,7 @@ from gradlab.checks import training_oracles as oracles
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
+from gradlab.checks.prediction import committed
 from gradlab.handwriting import digit_images
 from gradlab.seam import probe
 from gradlab.seam.handle import StudentError
@@ -149,16 +150,7 @@ def train_step(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=2, visible=2, skill="efficiency")
 def trace_guess(draw: Draw) -> Iterator[Case]:
-    yield Case(
-        "a number was committed",
-        run=lambda guess: guess,
-        judge=lambda guess: (
-            None
-            if isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 < guess < np.inf
-            else "commit a positive number before you run the next cell; any number earns the points"
-        ),
-        want="a positive number; whether it is right does not matter",
-    )
+    yield committed()
 
 
 # --- evaluate
