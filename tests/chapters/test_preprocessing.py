@@ -1,10 +1,7 @@
 """The numbers of chapter 1, each measured or computed here; a sentence that states one is asserted word for word."""
 
-import importlib.util
 import math
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +11,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from chapters.drawings import CHAPTERS, load
 from gradlab import leaks, records
 
-CHAPTERS = Path(__file__).parents[2] / "course" / "chapters"
 TEXT = re.sub(r"\s+", " ", (CHAPTERS / "01-preprocessing.md").read_text())
 
 
@@ -26,17 +23,7 @@ def says(sentence):
 
 @pytest.fixture(scope="module")
 def figures():
-    """The module that draws the figures; it imports its neighbour `style`."""
-    folder = str(CHAPTERS / "figures")
-    sys.path.insert(0, folder)
-    try:
-        spec = importlib.util.spec_from_file_location("chapter_one", Path(folder) / "preprocessing.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
-        sys.modules.pop("style", None)
-    return module
+    return load("preprocessing")
 
 
 def test_raw_and_true_blood_pressure(figures):

@@ -1,9 +1,6 @@
 """The numbers of chapter 5, each measured or computed here; a sentence that states one is asserted word for word."""
 
-import importlib.util
 import re
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from chapters.drawings import CHAPTERS, load
 from gradlab import corpus
 
-CHAPTERS = Path(__file__).parents[2] / "course" / "chapters"
 TEXT = re.sub(r"\s+", " ", (CHAPTERS / "05-training.md").read_text())
 
 
@@ -23,17 +20,7 @@ def says(sentence):
 
 @pytest.fixture(scope="module")
 def figures():
-    """The module that draws the figures; it imports its neighbour `style`."""
-    folder = str(CHAPTERS / "figures")
-    sys.path.insert(0, folder)
-    try:
-        spec = importlib.util.spec_from_file_location("chapter_five", Path(folder) / "training.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
-        sys.modules.pop("style", None)
-    return module
+    return load("training")
 
 
 def test_how_much_of_an_average_has_arrived():
