@@ -94,14 +94,23 @@ class SoftmaxRegression:
     def __call__(
         self, params: PyTree[Float[Array, "..."]], x: Float[Array, "b d"], y: Int[Array, " b"]
     ) -> Float[Array, ""]:
-        log_probability = jax.nn.log_softmax(x @ params["weight"] + params["bias"][None, :])
-        return -jnp.mean(jnp.take_along_axis(log_probability, y[:, None], axis=1))
+        return _softmax_loss(params, x, y)
 
     def gradient(
         self, params: PyTree[Float[Array, "..."]], x: Float[Array, "b d"], y: Int[Array, " b"]
     ) -> PyTree[Float[Array, "..."]]:
         """The gradient of the batch's mean loss with respect to `params`."""
-        return jax.grad(self)(params, x, y)
+        return _softmax_gradient(params, x, y)
+
+
+# One program for each shape of a batch, where operation by operation would be a dozen.
+@jax.jit
+def _softmax_loss(params: PyTree[Float[Array, "..."]], x: Float[Array, "b d"], y: Int[Array, " b"]) -> Float[Array, ""]:
+    log_probability = jax.nn.log_softmax(x @ params["weight"] + params["bias"][None, :])
+    return -jnp.mean(jnp.take_along_axis(log_probability, y[:, None], axis=1))
+
+
+_softmax_gradient = jax.jit(jax.grad(_softmax_loss))
 
 
 @portable

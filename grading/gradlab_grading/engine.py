@@ -32,9 +32,8 @@ from gradlab_grading.record import write_record
 from gradlab_grading.sandbox import SandboxError, SandboxSettings
 from gradlab_grading.worker import worker_here
 
-EVERYDAY_SEED = 271828
-"""What the cache is primed with where a batch is too small for a priming of its own: the default of hidden checks."""
-WORTH_PRIMING = 4
+PRIMING_SEED = 271828
+"""What the reference is asked while the cache is filled; any other seed needs nearly the same programs."""
 
 
 @dataclass
@@ -148,20 +147,20 @@ class Engine(LoggingConfigurable):
         """Run one sanitized notebook, for nbgrader's own doors."""
         grader = self._grader(assignment, wipe=False)
         job = grader.job(nb, student, name, folder, fresh_seed())
-        worker = worker_here(self._course(grader, EVERYDAY_SEED))
+        worker = worker_here(self._course(grader))
         try:
             return worker.run(job)
         finally:
             worker.close()
 
-    def rehearse(self, assignment: str, seed: int = EVERYDAY_SEED) -> tuple[list[Job], SandboxSettings]:
+    def rehearse(self, assignment: str, seed: int) -> tuple[list[Job], SandboxSettings]:
         """The jobs of all that is handed in, and what a worker would warm up; runs none of them."""
         self.coursedir.assignment_id = assignment
         with self._alone():
             grader = self._grader(assignment)
             try:
                 jobs = [job for name in self._students(assignment) for job in grader.prepare(name, seed).jobs]
-                worker = worker_here(self._course(grader, seed))
+                worker = worker_here(self._course(grader))
                 worker.start()
                 worker.close()
             finally:
@@ -205,8 +204,8 @@ class Engine(LoggingConfigurable):
     def _size(self) -> int:
         return self.workers or len(psutil.Process().cpu_affinity()) or 1
 
-    def _course(self, grader: Grader, seed: int) -> Course:
-        """What workers need to be warm for an assignment and a seed."""
+    def _course(self, grader: Grader) -> Course:
+        """What workers need to be warm for an assignment."""
         sandbox = SandboxSettings(
             folders=tuple(Path(folder) for folder in self.folders),
             environment=tuple(sorted(self.environment.items())),
@@ -219,13 +218,13 @@ class Engine(LoggingConfigurable):
             path = folder / f"{name}.ipynb"
             if path.exists():
                 notebook = nbformat.read(path, as_version=4)
-                reference.append(grader.job(notebook, "reference", name, folder, seed))
+                reference.append(grader.job(notebook, "reference", name, folder, PRIMING_SEED))
         # Its limits are not a student's: the first run compiles everything.
         slow = replace(grader.limits, cell_seconds=1800, wall_seconds=3600, cpu_seconds=7200)
         return Course(sandbox, tuple(replace(job, limits=slow) for job in reference))
 
-    def _pool(self, grader: Grader, watcher: Watcher, seed: int) -> LocalPool | DaskPool:
-        course = self._course(grader, seed)
+    def _pool(self, grader: Grader, watcher: Watcher) -> LocalPool | DaskPool:
+        course = self._course(grader)
         if self.scheduler:
             return DaskPool(course, self.scheduler)
         return LocalPool(course, self._size(), watcher.cell)
@@ -235,9 +234,7 @@ class Engine(LoggingConfigurable):
         if seed is None:
             # All of a batch get the same questions, and no batch the same as another.
             seed = fresh_seed()
-        # To prime for this seed costs about one submission, and halves all others.
-        primed = seed if len(students) >= WORTH_PRIMING and grader.executes else EVERYDAY_SEED
-        pool = self._pool(grader, watcher, primed)
+        pool = self._pool(grader, watcher)
         try:
             pool.start()
             for outcome in self._outcomes(grader, pool, students, seed):

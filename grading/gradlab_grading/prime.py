@@ -8,9 +8,12 @@ server imports beforehand whatever the reference ended up importing.
 import ast
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import platform
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -22,9 +25,9 @@ from gradlab_grading.sandboxed.namespaces import NOBODY
 
 RunReference = Callable[[SandboxSettings, Job], Result]
 _MARK = "primed.json"
-_CACHE_BYTES = 2 * 2**30
+_KEEP_SECONDS = 30 * 86400
 # Raised when what priming leaves changes: a cache of an older engine is not looked at again.
-_FORMAT = b"2"
+_FORMAT = b"3"
 # Printed by the reference's kernel after its last cell: what has been imported from files.
 _LIST_MODULES = """
 import json as _json, sys as _sys
@@ -39,8 +42,7 @@ class Course:
 
     Attributes:
         sandbox: without cache and modules, which depend on the machine.
-        reference: jobs of the instructor's own notebooks, with the seed of the batch:
-            what hidden checks draw decides about shapes, and so about programs.
+        reference: jobs of the instructor's own notebooks.
     """
 
     sandbox: SandboxSettings
@@ -52,8 +54,11 @@ class Course:
         digest = hashlib.sha256(_FORMAT)
         for job in self.reference:
             digest.update(repr((job.cells, job.setup, job.mode)).encode())
-        for name in ("jax", "jaxlib", "numpy", "gradlab"):
+        for name in ("jax", "jaxlib", "numpy"):
             digest.update(f"{name} {_version(name)}".encode())
+        # Whoever edits a check has other programs under the same version.
+        for path in sorted(path for name in ("gradlab", "gradlab_grading") for path in _modules(name)):
+            digest.update(path.read_bytes())
         digest.update(f"{platform.machine()} {platform.python_version()} {_cpu()}".encode())
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         return Path(root, "gradlab", "programs", digest.hexdigest()[:16])
@@ -78,26 +83,24 @@ class Course:
             return self.sandbox
         settings = replace(self.sandbox, modules=self.imports())
         folder = self.folder
-        programs = folder / "programs"
+        programs, mark = folder / "programs", folder / _MARK
         folder.mkdir(parents=True, exist_ok=True)
-        seeds = sorted({job.seed for job in self.reference})
         with (folder / "lock").open("w") as lock:
             # Two graders on one machine prime one after the other.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            known = json.loads((folder / _MARK).read_text()) if (folder / _MARK).exists() else {}
-            if seeds not in known.get("seeds", []):
+            if not mark.exists():
+                _forget_old(folder.parent)
                 programs.mkdir(exist_ok=True)
-                _trim(programs)
                 if os.getuid() == 0:
                     # The kernel writes as nobody, and the checker as a root that may do no more than its group.
                     os.chown(programs, NOBODY, 0)
                     programs.chmod(0o775)
-                writable = replace(settings, cache=programs, writable_cache=True)
-                known["modules"] = self._prime(writable, run_reference)
-                known["seeds"] = [*known.get("seeds", [])[-50:], seeds]
-                (folder / "part").write_text(json.dumps(known))
-                (folder / "part").replace(folder / _MARK)
-        modules = tuple(dict.fromkeys((*settings.modules, *known["modules"])))
+                learned = self._prime(replace(settings, cache=programs, writable_cache=True), run_reference)
+                (folder / "part").write_text(json.dumps(learned))
+                (folder / "part").replace(mark)
+            mark.touch()
+            known = json.loads(mark.read_text())
+        modules = tuple(dict.fromkeys((*settings.modules, *known)))
         return replace(settings, cache=programs, modules=modules)
 
     def _prime(self, settings: SandboxSettings, run_reference: RunReference) -> list[str]:
@@ -113,14 +116,11 @@ class Course:
         return list(learned)
 
 
-def _trim(programs: Path) -> None:
-    """Remove the oldest programs where there are too many: every batch adds its own."""
-    found = sorted(((path.stat().st_mtime, path) for path in programs.iterdir()), reverse=True)
-    total = 0
-    for _, path in found:
-        total += path.stat().st_size
-        if total > _CACHE_BYTES:
-            path.unlink()
+def _forget_old(root: Path) -> None:
+    """Remove the caches that nobody has used for long: each edit of a lab or a check makes a new one."""
+    for mark in root.glob(f"*/{_MARK}"):
+        if time.time() - mark.stat().st_mtime > _KEEP_SECONDS:
+            shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def _imports(source: str) -> list[str]:
@@ -136,6 +136,12 @@ def _imports(source: str) -> list[str]:
             names.append(node.module)
     # The staff package stays outside the sandbox.
     return [name for name in names if not name.startswith("gradlab_grading")]
+
+
+def _modules(package: str) -> list[Path]:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    return [path for folder in spec.submodule_search_locations or () for path in Path(folder).rglob("*.py")]
 
 
 def _version(name: str) -> str:

@@ -192,6 +192,8 @@ def environment(settings: SandboxSettings) -> dict[str, str]:
     if settings.cache is not None:
         variables["JAX_COMPILATION_CACHE_DIR"] = CACHE_FOLDER if settings.private else str(settings.cache)
         variables["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+        # XLA's own caches would put the folder's name into the key of every program.
+        variables["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
         # Reading has no threshold; a submission never writes.
         seconds = "0" if settings.writable_cache else "1e9"
         variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = seconds

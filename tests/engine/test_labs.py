@@ -15,7 +15,7 @@ from gradlab.checks.mistake import mistakes_of
 from gradlab.checks.report import MIMETYPE
 from gradlab_grading.alternatives import alternatives_of
 from gradlab_grading.build import build
-from gradlab_grading.engine import EVERYDAY_SEED
+from gradlab_grading.engine import PRIMING_SEED
 from gradlab_grading.layout import Layout
 from gradlab_grading.reference import lab_folders
 from submissions import without_pictures
@@ -53,7 +53,7 @@ class Lab:
         self.course.release(folder)
         for student, answers in {"ada": {}, "other": self.different(), "ben": self.wrong()}.items():
             self.hand_in(student, answers)
-        self.outcomes = self.course.grade(folder, seed=EVERYDAY_SEED)
+        self.outcomes = self.course.grade(folder, seed=PRIMING_SEED)
 
     def different(self):
         """For each exercise that has one, the code that puts a correct alternative in place."""

@@ -7,10 +7,18 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+VISIBLE_SEED = 0
+SIZES_SEED = 1
+
 
 @dataclass(frozen=True)
 class Draw:
-    """The source of a check's inputs: the same seed and exercise give the same inputs, another seed gives others."""
+    """The source of a check's inputs: the same seed and exercise give the same inputs, another seed gives others.
+
+    Sizes are the exception: they are the same in all exercises, and there are two sets of them, one for visible and one
+    for hidden cases. Shapes that a student has seen do not come again, and what JAX compiled for the hidden cases of
+    one batch serves all batches.
+    """
 
     seed: int
     exercise: str
@@ -20,9 +28,15 @@ class Draw:
         """The generator; advance it only through one `Draw`, in the order of the cases."""
         return np.random.default_rng([self.seed, zlib.crc32(self.exercise.encode())])
 
+    @cached_property
+    def _sizes(self) -> np.random.Generator:
+        return np.random.default_rng(SIZES_SEED)
+
     def size(self, low: int = 2, high: int = 7) -> int:
-        """A size from `low` to `high`, both included."""
-        return int(self.rng.integers(low, high + 1))
+        """A size from `low` to `high`, both included: for hidden cases another than for visible ones."""
+        count = high - low + 1
+        visible, shift = self._sizes.integers(count), self._sizes.integers(1, max(count, 2))
+        return int(low + (visible if self.seed == VISIBLE_SEED else (visible + shift) % count))
 
     def normal(self, *shape: int, scale: float = 1.0) -> Float[np.ndarray, "..."]:
         """Normal numbers in float32."""

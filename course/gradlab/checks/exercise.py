@@ -6,12 +6,11 @@ from types import ModuleType
 from typing import Any
 
 from gradlab.checks.case import Case, Outcome
-from gradlab.checks.draw import Draw
+from gradlab.checks.draw import VISIBLE_SEED, Draw
 from gradlab.checks.mistake import Mistake, mistakes_of
 from gradlab.checks.report import Report, Row
 from gradlab.seam.handle import local
 
-VISIBLE_SEED = 0
 # Answers of known mistakes by exercise, mistake, kind of case, seed and the case's place: the same for every student.
 _ANSWERS: dict[tuple, Any] = {}
 Cases = Callable[[Draw], Iterable[Case]]
