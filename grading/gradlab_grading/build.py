@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from gradlab_grading.layout import Layout
+from gradlab_grading.layout import Layout, repository
 from gradlab_grading.source import Problem, SourceError, called, checks_module, is_test, problems
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -36,6 +36,17 @@ def build(source: Path, layout: Layout) -> Path:
     path = folder / f"{source.stem}.ipynb"
     nbformat.write(notebook, path)
     return path
+
+
+def build_missing(layout: Layout) -> None:
+    """Build the source notebooks that are not there: in a fresh clone formgrader would list no lab.
+
+    Raises:
+        SourceError: a source has faults; every one is named.
+    """
+    for source in layout.sources():
+        if not (layout.source / source.parent.name).exists():
+            build(source, layout)
 
 
 def read(source: Path) -> NotebookNode:
@@ -110,3 +121,7 @@ def _identities(notebook: NotebookNode) -> list[str]:
             count += 1
             found.append(f"{anchor}--{count}")
     return found
+
+
+if __name__ == "__main__":
+    build_missing(repository())

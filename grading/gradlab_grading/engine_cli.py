@@ -64,6 +64,8 @@ def grade(
         )
     found = {}
     for assignment in _assignments(engine, lab):
+        if not dry_run:
+            _introduce(engine, assignment, console)
         found[assignment] = _grade(engine, assignment, console, dry_run=dry_run, seed=seed)
     if as_json:
         print(json.dumps({name: [asdict(it) for it in outcomes] for name, outcomes in found.items()}, indent=2))
@@ -138,6 +140,30 @@ def _names(assignment: str) -> set[str]:
     return {assignment, number, number.lstrip("0"), slug}
 
 
+def _introduce(engine: "Engine", assignment: str, console: Console) -> None:
+    """Generate a lab of this repository that the gradebook does not know, as in a fresh clone it knows none."""
+    from nbgrader.api import Gradebook
+
+    from gradlab_grading.layout import UnknownSource, repository
+    from gradlab_grading.publish import PublishError, generate
+    from gradlab_grading.source import SourceError
+
+    layout = repository()
+    if Path(engine.coursedir.root) != layout.grading:
+        return
+    with Gradebook(engine.coursedir.db_url, engine.coursedir.course_id) as gradebook:
+        if assignment in [known.name for known in gradebook.assignments]:
+            return
+    try:
+        (source,) = layout.sources(assignment)
+        console.print(f"The gradebook does not know {assignment} yet: generating it from {source.name}.")
+        generate(source, layout, gradebook=True)
+    except UnknownSource:
+        return
+    except (SourceError, PublishError) as error:
+        raise fail(str(error)) from error
+
+
 def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool, seed: int | None) -> list:
     """Grade one assignment, with a display; an interruption keeps what is finished."""
     from nbgrader.api import MissingEntry
@@ -155,7 +181,10 @@ def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool
         console.print("Stopped. What is finished is kept; the same command goes on with the rest.")
         raise typer.Exit(130) from None
     except MissingEntry:
-        message = f"the gradebook does not know {assignment!r}: run `nbgrader generate_assignment {assignment}` first"
+        message = (
+            f"the gradebook does not know {assignment!r}: run `gradlab build {assignment}` for a lab of this repository,"
+            f" or `nbgrader generate_assignment {assignment}` first"
+        )
         raise fail(message) from None
     except (Busy, SandboxError, ValueError, ConnectionError, OSError) as error:
         raise fail(str(error)) from error
