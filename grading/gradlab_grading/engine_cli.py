@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from gradlab.cli import AsJson, fail
 
@@ -182,13 +181,11 @@ def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool
         raise typer.Exit(130) from None
     except MissingEntry:
         message = (
-            f"the gradebook does not know {assignment!r}: run `gradlab build {assignment}` for a lab of this repository,"
-            f" or `nbgrader generate_assignment {assignment}` first"
+            f"the gradebook does not know {assignment!r}: run `gradlab build {assignment}` first,"
+            f" or for what is no lab of this repository `nbgrader generate_assignment {assignment}`"
         )
         raise fail(message) from None
     except (Busy, SandboxError, ValueError, ConnectionError, OSError) as error:
         raise fail(str(error)) from error
-    for outcome in outcomes:
-        outcome.notes[:] = [escape(note) for note in outcome.notes]
     console.print(summary(outcomes, mode))
     return outcomes
