@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from gradlab_grading.engine import Outcome, Watcher
-from gradlab_grading.job import Cell, Job
+from gradlab_grading.job import CHECKER, KERNEL, Cell, Job
 
 
 class LiveDisplay(Watcher):
@@ -83,8 +83,9 @@ class LiveDisplay(Watcher):
 
 
 def summary(outcomes: list[Outcome], mode: str) -> Table:
-    """The table at the end of a run; notes stand below their submission."""
-    table = Table(title=f"test cells ran in the {'checker' if mode == 'checker' else 'student kernel'}")
+    """The table at the end of a run in `mode`, or with none where nothing was run."""
+    places = {CHECKER: "test cells ran in the checker", KERNEL: "test cells ran in the student kernel"}
+    table = Table(title=places.get(mode, "nothing was run: the outputs that were handed in decided"))
     for name in ("student", "result", "score", "time", "notes"):
         table.add_column(name, justify="right" if name in ("score", "time") else "left")
     for outcome in sorted(outcomes, key=lambda it: it.student):

@@ -84,7 +84,8 @@ def size(
     except ValueError as error:
         raise fail(str(error)) from error
     found = rush(students, workers, seconds)
-    print(f"{workers} workers: half of the class waits at most {found.median_wait:.0f} s, nobody longer than")
+    many = f"{workers} worker{'s' * (workers > 1)}"
+    print(f"{many}: half of the class waits at most {found.median_wait:.0f} s, nobody longer than")
     print(f"{found.longest_wait:.0f} s, and the last grade is there {found.after_deadline:.0f} s after the deadline.")
     minutes = batch_seconds(students, workers, seconds) / 60
     print(f"All at once, after the deadline, the same workers need {minutes:.0f} minutes.")
@@ -166,6 +167,7 @@ def _introduce(engine: "Engine", assignment: str, console: Console) -> None:
 def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool, seed: int | None) -> list:
     """Grade one assignment, with a display; an interruption keeps what is finished."""
     from nbgrader.api import MissingEntry
+    from nbgrader.preprocessors import Execute
 
     from gradlab_grading.display import LiveDisplay, summary
     from gradlab_grading.engine import Busy
@@ -176,6 +178,7 @@ def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool
         with LiveDisplay(console) as display:
             outcomes = engine.grade(assignment, display, dry_run=dry_run, seed=seed)
         mode, _ = engine.settings_of(assignment)
+        mode = mode if Execute(parent=engine).enabled else ""
     except KeyboardInterrupt:
         console.print("Stopped. What is finished is kept; the same command goes on with the rest.")
         raise typer.Exit(130) from None

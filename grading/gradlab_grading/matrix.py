@@ -194,7 +194,9 @@ def _show(found: list[Line]) -> None:
     table.columns[0].no_wrap = True
     table.columns[1].justify = "right"
     for line in found:
-        table.add_row(f"[bold]{line.exercise}[/bold]", f"of {line.points:g}", f"{line.cases} cases")
+        table.add_row(
+            f"[bold]{line.exercise}[/bold]", f"of {line.points:g}", f"{line.cases} case{'s' * (line.cases > 1)}"
+        )
         table.add_row("  reference", f"{line.reference:g}", "")
         nothing = (line.stub, line.constant, line.hard_coded_hidden)
         table.add_row("  stub, constant, hard-coded", ", ".join(f"{score:g}" for score in nothing), "")
