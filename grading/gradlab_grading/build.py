@@ -38,8 +38,10 @@ def build(source: Path, layout: Layout) -> Path:
     return path
 
 
-def build_missing(layout: Layout) -> None:
-    """Build the source notebooks that are not there: in a fresh clone formgrader would list no lab.
+def furnish(layout: Layout) -> None:
+    """Give a fresh clone what formgrader looks for: source notebooks, else it lists no lab, and the exchange's folder.
+
+    What is there is left as it is.
 
     Raises:
         SourceError: a source has faults; every one is named.
@@ -47,6 +49,10 @@ def build_missing(layout: Layout) -> None:
     for source in layout.sources():
         if not (layout.source / source.parent.name).exists():
             build(source, layout)
+    if not layout.exchange.exists():
+        layout.exchange.mkdir()
+        # As nbgrader itself makes it, whatever the umask is: students write there.
+        layout.exchange.chmod(0o777)
 
 
 def read(source: Path) -> NotebookNode:
@@ -124,4 +130,4 @@ def _identities(notebook: NotebookNode) -> list[str]:
 
 
 if __name__ == "__main__":
-    build_missing(repository())
+    furnish(repository())

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gradlab_grading import engine_cli
 from gradlab_grading import layout as places
-from gradlab_grading.build import build_missing
+from gradlab_grading.build import furnish
 
 LAB = "98-toy"
 # nbgrader's own: it makes objects before it adds them to its session.
@@ -33,16 +33,18 @@ def engine():
     return engine_cli._engine(None, ["--log-level=CRITICAL"])
 
 
-def test_what_is_missing_is_built_and_the_rest_left(course, source):
-    build_missing(course)
+def test_what_is_missing_is_made_and_the_rest_left(course):
+    course.grading.mkdir()
+    furnish(course)
     notebook = course.source / LAB / "toy.ipynb"
     first = notebook.read_bytes()
     notebook.write_text("mine")
-    build_missing(course)
+    furnish(course)
     assert notebook.read_text() == "mine"
     shutil.rmtree(course.source)
-    build_missing(course)
+    furnish(course)
     assert notebook.read_bytes() == first
+    assert course.exchange.stat().st_mode & 0o777 == 0o777
 
 
 def test_grading_generates_a_lab_that_the_gradebook_does_not_know(clone, capsys):
