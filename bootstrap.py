@@ -246,6 +246,8 @@ def open_lab(port: str, staff: bool) -> None:
     command = [str(VENV_PYTHON), "-m", "jupyterlab", "--ServerApp.log_level=WARN", "--LabApp.log_level=WARN"]
     command += [f"--ServerApp.root_dir={ROOT}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     if staff:
+        # Formgrader lists source notebooks and releases into a folder, both of which a fresh clone has not.
+        run_logged([str(VENV_PYTHON), "-m", "gradlab_grading.build"])
         command += ["--LabApp.default_url=/lab/workspaces/staff/tree/" + START_PAGE]
     else:
         command += ["--LabApp.default_url=/lab/tree/" + START_PAGE]

@@ -84,10 +84,10 @@ class Course:
         outcomes = _quietly(engine.grade, assignment, Watcher(), dry_run=dry_run, seed=seed)
         return {outcome.student: outcome for outcome in outcomes}
 
-    def grade_with_stock(self, assignment: str) -> None:
-        """Grade with nbgrader's own Autograde, in its own defaults."""
+    def grade_with_stock(self, assignment: str, config: Config | None = None) -> None:
+        """Grade with nbgrader's own Autograde, in its own defaults but for `config`."""
         self.stock.assignment_id = assignment
-        converter = Autograde(coursedir=self.stock, config=Config())
+        converter = Autograde(coursedir=self.stock, config=config or Config())
         _quietly(converter.start)
 
     def feedback(self, assignment: str, student: str) -> str:

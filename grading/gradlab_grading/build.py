@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from gradlab_grading.layout import Layout
+from gradlab_grading.layout import Layout, repository
 from gradlab_grading.source import Problem, SourceError, called, checks_module, is_test, problems
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -36,6 +36,23 @@ def build(source: Path, layout: Layout) -> Path:
     path = folder / f"{source.stem}.ipynb"
     nbformat.write(notebook, path)
     return path
+
+
+def furnish(layout: Layout) -> None:
+    """Give a fresh clone what formgrader looks for: source notebooks, else it lists no lab, and the exchange's folder.
+
+    What is there is left as it is.
+
+    Raises:
+        SourceError: a source has faults; every one is named.
+    """
+    for source in layout.sources():
+        if not (layout.source / source.parent.name).exists():
+            build(source, layout)
+    if not layout.exchange.exists():
+        layout.exchange.mkdir()
+        # As nbgrader itself makes it, whatever the umask is: students write there.
+        layout.exchange.chmod(0o777)
 
 
 def read(source: Path) -> NotebookNode:
@@ -110,3 +127,7 @@ def _identities(notebook: NotebookNode) -> list[str]:
             count += 1
             found.append(f"{anchor}--{count}")
     return found
+
+
+if __name__ == "__main__":
+    furnish(repository())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from gradlab.cli import AsJson, fail
 
@@ -64,6 +63,8 @@ def grade(
         )
     found = {}
     for assignment in _assignments(engine, lab):
+        if not dry_run:
+            _introduce(engine, assignment, console)
         found[assignment] = _grade(engine, assignment, console, dry_run=dry_run, seed=seed)
     if as_json:
         print(json.dumps({name: [asdict(it) for it in outcomes] for name, outcomes in found.items()}, indent=2))
@@ -83,7 +84,8 @@ def size(
     except ValueError as error:
         raise fail(str(error)) from error
     found = rush(students, workers, seconds)
-    print(f"{workers} workers: half of the class waits at most {found.median_wait:.0f} s, nobody longer than")
+    many = f"{workers} worker{'s' * (workers > 1)}"
+    print(f"{many}: half of the class waits at most {found.median_wait:.0f} s, nobody longer than")
     print(f"{found.longest_wait:.0f} s, and the last grade is there {found.after_deadline:.0f} s after the deadline.")
     minutes = batch_seconds(students, workers, seconds) / 60
     print(f"All at once, after the deadline, the same workers need {minutes:.0f} minutes.")
@@ -138,9 +140,34 @@ def _names(assignment: str) -> set[str]:
     return {assignment, number, number.lstrip("0"), slug}
 
 
+def _introduce(engine: "Engine", assignment: str, console: Console) -> None:
+    """Generate a lab of this repository that the gradebook does not know, as in a fresh clone it knows none."""
+    from nbgrader.api import Gradebook
+
+    from gradlab_grading.layout import UnknownSource, repository
+    from gradlab_grading.publish import PublishError, generate
+    from gradlab_grading.source import SourceError
+
+    layout = repository()
+    if Path(engine.coursedir.root) != layout.grading:
+        return
+    with Gradebook(engine.coursedir.db_url, engine.coursedir.course_id) as gradebook:
+        if assignment in [known.name for known in gradebook.assignments]:
+            return
+    try:
+        (source,) = layout.sources(assignment)
+        console.print(f"The gradebook does not know {assignment} yet: generating it from {source.name}.")
+        generate(source, layout, gradebook=True)
+    except UnknownSource:
+        return
+    except (SourceError, PublishError) as error:
+        raise fail(str(error)) from error
+
+
 def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool, seed: int | None) -> list:
     """Grade one assignment, with a display; an interruption keeps what is finished."""
     from nbgrader.api import MissingEntry
+    from nbgrader.preprocessors import Execute
 
     from gradlab_grading.display import LiveDisplay, summary
     from gradlab_grading.engine import Busy
@@ -151,15 +178,17 @@ def _grade(engine: "Engine", assignment: str, console: Console, *, dry_run: bool
         with LiveDisplay(console) as display:
             outcomes = engine.grade(assignment, display, dry_run=dry_run, seed=seed)
         mode, _ = engine.settings_of(assignment)
+        mode = mode if Execute(parent=engine).enabled else ""
     except KeyboardInterrupt:
         console.print("Stopped. What is finished is kept; the same command goes on with the rest.")
         raise typer.Exit(130) from None
     except MissingEntry:
-        message = f"the gradebook does not know {assignment!r}: run `nbgrader generate_assignment {assignment}` first"
+        message = (
+            f"the gradebook does not know {assignment!r}: run `gradlab build {assignment}` first,"
+            f" or for what is no lab of this repository `nbgrader generate_assignment {assignment}`"
+        )
         raise fail(message) from None
     except (Busy, SandboxError, ValueError, ConnectionError, OSError) as error:
         raise fail(str(error)) from error
-    for outcome in outcomes:
-        outcome.notes[:] = [escape(note) for note in outcome.notes]
     console.print(summary(outcomes, mode))
     return outcomes

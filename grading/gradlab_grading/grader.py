@@ -31,7 +31,7 @@ from gradlab_grading.collect import Submission, take
 from gradlab_grading.job import CHECKER, Cell, Job, Result
 from gradlab_grading.limits import Limits
 from gradlab_grading.mend import Unreadable, mend
-from gradlab_grading.replay import IsolatedExecute, MendNotebook, Replay, autograded
+from gradlab_grading.replay import IsolatedExecute, MendNotebook, Replay, autograded, judge_saved
 from gradlab_grading.template import Template, templates
 
 STAGING = ".grading"
@@ -158,6 +158,8 @@ class Grader(Autograde):
                 data = Unreadable("it was not handed in")
             keep = not self.executes
             notebook, notes = mend(data, self.templates[name], self.limits, keep_outputs=keep, said=said)
+            if keep:
+                judge_saved(notebook)
             prepared.notes += [f"{name}: {note}" for note in notes]
             path = source / f"{name}.ipynb"
             nbformat.write(notebook, path)

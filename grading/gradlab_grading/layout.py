@@ -39,6 +39,11 @@ class Layout:
         """What nbgrader releases, generated. It is not `labs/`, where somebody may be at work."""
         return self.grading / "build" / "release"
 
+    @property
+    def exchange(self) -> Path:
+        """Where students fetch and submit, unless the course's settings say otherwise."""
+        return self.grading / "exchange"
+
     def sources(self, name: str | None = None) -> list[Path]:
         """The sources `solutions/NN-name/name.py`, of all labs or of the one meant by `name`.
 

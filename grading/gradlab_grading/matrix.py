@@ -188,15 +188,28 @@ def run(lab: str | None, *, as_json: bool) -> bool:
 
 
 def _show(found: list[Line]) -> None:
-    table = Table("exercise", "points", "cases", "stub", "constant", "hard-coded", "implementation", "score", "")
+    """A table with a section for each exercise, in which no name is cut at 80 columns; then the gaps."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("exercise, then implementations", "score", "verdict")
+    table.columns[0].no_wrap = True
+    table.columns[1].justify = "right"
     for line in found:
-        fixed = (line.stub, line.constant, line.hard_coded_hidden)
-        head = (line.exercise, f"{line.points:g}", str(line.cases), *(f"{score:g}" for score in fixed))
-        table.add_row(*head, "reference", f"{line.reference:g}", "")
+        table.add_row(
+            f"[bold]{line.exercise}[/bold]", f"of {line.points:g}", f"{line.cases} case{'s' * (line.cases > 1)}"
+        )
+        table.add_row("  reference", f"{line.reference:g}", "")
+        nothing = (line.stub, line.constant, line.hard_coded_hidden)
+        table.add_row("  stub, constant, hard-coded", ", ".join(f"{score:g}" for score in nothing), "")
         for entry in line.entries:
-            verdict = ("named" if entry.named else "NOT NAMED") if entry.role == "mistake" else "accepted"
-            table.add_row("", "", "", "", "", "", entry.name, f"{entry.score:g}", f"{entry.role}, {verdict}")
-        for gap in line.gaps:
-            table.add_row("", "", "", "", "", "", f"[bold]GAP: {gap}[/bold]")
+            table.add_row(f"  {entry.name}", f"{entry.score:g}", _verdict(entry, line))
         table.add_section()
-    Console().print(table)
+    console.print(table)
+    for line in found:
+        for gap in line.gaps:
+            console.print(f"[bold]GAP[/bold] in {line.exercise}: {gap}")
+
+
+def _verdict(entry: Entry, line: Line) -> str:
+    if entry.role == "mistake":
+        return "wrong: named" if entry.named else "wrong: NOT NAMED"
+    return "right: accepted" if entry.score == line.points else "right: REFUSED"

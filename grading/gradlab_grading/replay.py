@@ -55,6 +55,19 @@ def merge(nb: NotebookNode, result: Result) -> None:
         cell.outputs = [nbformat.from_dict(output) for output in outputs]
 
 
+def judge_saved(nb: NotebookNode) -> None:
+    """Make the outputs that were handed in earn what a run's would; only `--no-execute` looks at them.
+
+    To nbgrader a test cell without outputs is one that passed, so one that was never run gets an error.
+    """
+    for cell in nb.cells:
+        if not autograded(cell):
+            continue
+        if cell.execution_count is None and not cell.outputs:
+            cell.outputs = [error("NotRun", "this cell was not run before it was handed in")]
+        cell.outputs = [nbformat.from_dict(output) for output in _for_grading(cell, cell.outputs)]
+
+
 def autograded(cell: NotebookNode) -> bool:
     """Whether nbgrader reads points from the outputs of this cell."""
     return cell.cell_type == "code" and utils.is_grade(cell) and not utils.is_solution(cell)
@@ -126,6 +139,8 @@ class MendNotebook(NbGraderPreprocessor):
             template = templates(gradebook, names["assignment"], self)[names["notebook"]]
         keep = not Execute(parent=self.parent).enabled
         mended, notes = mend(nbformat.writes(nb).encode(), template, limits, keep_outputs=keep)
+        if keep:
+            judge_saved(mended)
         for note in notes:
             self.log.warning("%s/%s: %s", names["student"], names["notebook"], note)
         return mended, resources

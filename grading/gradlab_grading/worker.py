@@ -108,7 +108,8 @@ class Worker:
         if verdict.trouble:
             result.trouble.append(verdict.trouble)
             result.notes.append(f"cell {cell.index}: the check itself failed; see the record")
-        return CellResult(verdict.outputs, None, verdict.seconds)
+        memory = session.fork.usage()["memory_bytes"] if session.dead is None else 0
+        return CellResult(verdict.outputs, None, verdict.seconds, memory)
 
 
 def _run(session: Session, cell: Cell, number: int, result: Result) -> CellResult:

@@ -56,13 +56,23 @@ def test_generate_in_formgrader_sees_an_edit_of_the_source(page, classroom):
 
 def test_a_written_answer_is_graded_by_hand(page, classroom):
     page.goto(f"/formgrader/gradebook/{LAB}/toy")
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
     page.get_by_role("link", name="Submission #1").click()
     expect(page.locator("math mfrac")).to_be_visible()
     score = page.locator("input.score.needs_manual_grade")  # the page has asked the gradebook by now
+    # Formgrader's keys work: the first place is chosen, and from there one goes on to the next.
+    places = page.locator(".tabbable")
+    expect(places.nth(0)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(places.nth(1)).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(places.nth(0)).to_be_focused()
     score.fill("4")
     with page.expect_response("**/formgrader/api/grade/**") as response:
         score.blur()
     assert response.value.ok
+    assert faults == []
     with Gradebook(f"sqlite:///{classroom.layout.grading / 'gradebook.db'}", "gradlab") as gradebook:
         grade = gradebook.find_grade("written-why", "toy", LAB, "ada")
         assert (grade.manual_score, grade.needs_manual_grade) == (4, False)

@@ -12,6 +12,7 @@ from gradlab.checks import optimizers as checks
 from gradlab.checks.case import Case
 from gradlab.checks.exercise import Exercise
 from gradlab.checks.report import MIMETYPE
+from gradlab.checks.show import show
 from gradlab.mistakes import optimizers as mistakes
 from gradlab_grading.alternatives import optimizers as alternatives
 from gradlab_grading.hidden import Hidden
@@ -136,3 +137,9 @@ def test_the_page_is_well_formed_and_escapes_what_students_return():
 def test_the_data_is_json():
     data = toy(RIGHT, WRONG)(doubles)._repr_mimebundle_()[MIMETYPE]
     assert json.loads(json.dumps(data))["score"] == 3
+
+
+def test_dictionaries_read_alike_whatever_their_order():
+    assert show({"weight": 2.0, "bias": {2: "b", 10: "c"}}) == show({"bias": {10: "c", 2: "b"}, "weight": 2.0})
+    assert show({"weight": 2.0, "bias": {10: "c", 2: "b"}}) == "{'bias': {2: 'b', 10: 'c'}, 'weight': 2}"
+    assert show({"a": 1, 2: 3}) == "{'a': 1, 2: 3}"

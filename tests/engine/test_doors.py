@@ -71,6 +71,8 @@ def test_command_line(tmp_path):
     assert record["versions"]["nbgrader"]
     cells = record["notebooks"]["toy"]["cells"]
     assert all(cell["ran"] and cell["seconds"] > 0 for cell in cells.values())
+    # Test cells too: what their questions cost is the submission's.
+    assert all(cell["memory_bytes"] > 10 * 2**20 for cell in cells.values())
     assert record["notebooks"]["toy"]["peak_bytes"] > 10 * 2**20
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert {it["status"] for it in json.loads(again.stdout)["toy"]} == {"skipped"}

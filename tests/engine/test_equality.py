@@ -1,13 +1,16 @@
 """On submissions that behave, the engine gives what stock nbgrader gives."""
 
 import re
+import shutil
 
 import pytest
 from nbgrader.api import Gradebook
+from traitlets.config import Config
 
 from grading_course import Course, without_outputs
 
 pytestmark = pytest.mark.needs("bubblewrap")
+TESTS = ("correct_squares", "squares_invalid_input", "correct_sum_of_squares", "sum_of_squares_uses_squares")
 STUDENTS = ("bitdiddle", "hacker", "perfect", "partial")
 
 
@@ -114,19 +117,47 @@ def test_one_notebook_of_several(graded):
 
 def test_no_execute_grades_what_was_saved(ps1, tmp_path):
     """With --no-execute the outputs that were handed in decide, as in stock nbgrader."""
-    courses = [ps1.clone(tmp_path / name) for name in ("stock", "ours")]
-    for course in courses:
-        notebook = course.notebook("ps1", "problem1")
-        error = {"output_type": "error", "ename": "AssertionError", "evalue": "", "traceback": []}
-        for cell in notebook["cells"]:
-            if cell["metadata"].get("nbgrader", {}).get("grade_id") == "correct_squares":
-                cell["outputs"] = [error]
-        course.submit("saved", "ps1", "problem1", notebook)
-    _, ours = courses
+    stock, ours = (ps1.clone(tmp_path / name) for name in ("stock", "ours"))
+    for course in (stock, ours):
+        shutil.rmtree(course.root / "submitted")
+        for name in ("problem1", "problem2"):
+            course.submit("saved", "ps1", name, _as_run(course.notebook("ps1", name), fails="correct_squares"))
+    stock.grade_with_stock("ps1", Config({"Execute": {"enabled": False}, "ClearOutput": {"enabled": False}}))
     ours.grade("ps1", "--student=saved", "--no-execute")
     scores = ours.scores("saved", "ps1")
-    assert scores["correct_squares"] == 0
-    assert scores["correct_sum_of_squares"] == 0.5
+    assert (scores["correct_squares"], scores["correct_sum_of_squares"]) == (0, 0.5)
+    assert ours.rows("ps1") == stock.rows("ps1")
+
+
+def _as_run(notebook, fails):
+    """The notebook as it is after a run in which one test cell failed."""
+    error = {"output_type": "error", "ename": "AssertionError", "evalue": "", "traceback": []}
+    for count, cell in enumerate((cell for cell in notebook["cells"] if cell["cell_type"] == "code"), 1):
+        cell["execution_count"] = count
+        cell["outputs"] = [error] if cell["metadata"].get("nbgrader", {}).get("grade_id") == fails else []
+    return notebook
+
+
+def test_no_execute_gives_nothing_for_what_was_never_run(ps1, tmp_path):
+    """Stock nbgrader gives full marks for a test cell that is not there or has no outputs."""
+    course = ps1.clone(tmp_path / "course")
+    shutil.rmtree(course.root / "submitted")
+    cleared = course.notebook("ps1", "problem1")
+    noisy = _as_run(course.notebook("ps1", "problem1"), fails="")
+    tests = [cell for cell in noisy["cells"] if cell["metadata"].get("nbgrader", {}).get("grade_id") in TESTS]
+    tests[0]["outputs"] = [{"output_type": "stream", "name": "stderr", "text": "a warning"}]
+    tests[1]["outputs"] = [
+        {"output_type": "execute_result", "data": {"text/plain": "-1"}, "metadata": {}, "execution_count": 1}
+    ]
+    for student, notebook in {"cleared": cleared, "empty": b"", "noisy": noisy}.items():
+        course.submit(student, "ps1", "problem1", notebook)
+    course.grade("ps1", "--no-execute")
+    for student in ("cleared", "empty"):
+        scores = course.scores(student, "ps1")
+        assert [scores[name] for name in TESTS] == [0, 0, 0, 0], student
+    assert "this cell was not run before it was handed in" in str(course.graded("cleared", "ps1", "problem1"))
+    scores = course.scores("noisy", "ps1")
+    assert [scores[cell["metadata"]["nbgrader"]["grade_id"]] > 0 for cell in tests[:3]] == [True, False, True]
 
 
 def test_excluded_students_are_not_graded(ps1, tmp_path):

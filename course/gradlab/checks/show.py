@@ -26,7 +26,7 @@ def show_call(label: str, args: tuple, kwargs: dict) -> str:
 
 def _show(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_show(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {_show(item)}" for key, item in _items(value)) + "}"
     if isinstance(value, (list, tuple)):
         inside = ", ".join(_show(item) for item in value[:_ENTRIES]) + (", ..." if len(value) > _ENTRIES else "")
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' if len(value) == 1 else ''})"
@@ -37,6 +37,14 @@ def _show(value: Any) -> str:
     if isinstance(value, Handle):
         return value.label
     return getattr(value, "__qualname__", None) or repr(value)
+
+
+def _items(value: dict) -> list[tuple[Any, Any]]:
+    """The entries by key, as JAX orders them, so that what came back and what was wanted read alike."""
+    try:
+        return sorted(value.items(), key=lambda item: item[0])
+    except TypeError:  # keys of several kinds have no order
+        return list(value.items())
 
 
 def _show_array(array: np.ndarray) -> str:
