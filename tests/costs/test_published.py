@@ -96,8 +96,8 @@ def test_selective_recomputation(config, saved):
 
 
 def test_activations_of_a_block():
-    # The same paper, equation 1: s b h (34 + 5 a s / h) for each layer; equation 2: over t devices, s b h (10 + 24 / t +
-    # 5 a s / h t); 2 s b h when only the input is kept.
+    # The same paper, equation 1: s b h (34 + 5 a s / h) for each layer; equation 2, over t devices: s b h (10 + 24 / t
+    # + 5 a s / h t); 2 s b h when only the input is kept.
     stream = 2048 * 12288
     assert activation_bytes(GPT3, 1, dropout=True) == 96 * stream * (34 + 5 * 96 * 2048 / 12288)
     assert activation_bytes(GPT3, 1, dropout=True, tensor=8) == 96 * stream * (10 + 24 / 8 + 5 * 96 * 2048 / 12288 / 8)
@@ -105,8 +105,8 @@ def test_activations_of_a_block():
 
 
 def test_utilisation_of_palm():
-    # Chowdhery et al. (2022), Table 1, Table 3 and section 4.1: 540B parameters, 118 layers, 48 heads of 256, sequences of
-    # 2048; 238.3 thousand tokens a second on 6144 TPU v4 of 275 TFLOP/s are 46.2 %. Its block is not GPT-2's, so
+    # Chowdhery et al. (2022), Tables 1 and 3, section 4.1: 540B parameters, 118 layers, 48 heads of 256, sequences
+    # of 2048; 238.3 thousand tokens a second on 6144 TPU v4 of 275 TFLOP/s are 46.2 %. Its block is not GPT-2's, so
     # that the formula is applied to its own count of parameters.
     attention = Config(1, 2048, 48 * 256, 118, 48)
     a_token = 6 * 540.35e9 + flops_per_token(attention) - 6 * (parameter_count(attention) - 2048 * 48 * 256)
