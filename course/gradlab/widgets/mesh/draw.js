@@ -97,7 +97,7 @@ function table(caption, names, kind = "") {
 
 /** The collectives of a training step. */
 export function collectiveTable() {
-  const { element, body } = table("Collectives of a training step", ["collective", "along", "of what", "how many", "sent by each device"]);
+  const { element, body } = table("Collectives of a training step", ["collective", "along", "of what", "how many", "sent by each"], "gl-collectives");
   const show = onChange((/** @type {string[][]} */ rows) =>
     body.replaceChildren(...rows.map(([first, ...rest]) =>
       html("tr", {}, html("th", { scope: "row" }, first), ...rest.map((text) => html("td", {}, text))))));
