@@ -18,6 +18,16 @@ test("segments stand beside each other, and are as long as their bytes", () => {
   assert.equal(v.segments({ parameters: 0 }, 0, 100)[0].width, 0);
 });
 
+test("bytes grow with the batch where they are of activations", () => {
+  const setting = { batch: 8, precision: "bfloat16" };
+  const memory = { states: { parameters: 10 }, activations: { bfloat16: 3, float32: 6 } };
+  assert.deepEqual(v.held(memory, setting), { parameters: 10, activations: 24 });
+  assert.deepEqual(v.held(memory, { batch: 2, precision: "float32" }), { parameters: 10, activations: 12 });
+  const itemsizes = { bfloat16: 2, float32: 4 };
+  assert.equal(v.sent({ numbers: 5, activations: false }, setting, itemsizes), 10);
+  assert.equal(v.sent({ numbers: 5, activations: true }, setting, itemsizes), 80);
+});
+
 test("shapes and shares as text", () => {
   assert.deepEqual([[3], [3, 4], []].map(v.tuple), ["(3,)", "(3, 4)", "()"]);
   assert.equal(v.percent(0.12345), "12.3 %");

@@ -13,7 +13,7 @@ from jax.sharding import AbstractMesh, AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gradlab.widgets import MeshExplorer
-from gradlab.widgets.mesh import SHAPES, costs, picture
+from gradlab.widgets.mesh import SHAPES, picture, step
 from gradlab.widgets.mesh.specs import MESHES, cuts_of, parse, place, written
 from widgets import partition_functions as partitions
 
@@ -46,8 +46,8 @@ def placed(partition, mesh):
     return [place(name, shape, partition(name, shape), MESHES[mesh]) for name, shape in SHAPES.items()]
 
 
-def sent(found, **wanted):
-    return {one.why: one.sent for one in found if all(getattr(one, key) == value for key, value in wanted.items())}
+def sent(found, batch, precision):
+    return {one.why: one.sent(batch, precision) for one in found}
 
 
 def test_every_device_holds_the_slice_that_jax_gives_it():
@@ -108,55 +108,52 @@ def test_specs_are_written_and_read():
 def test_weights_cut_along_data_are_gathered_twice_and_scattered_once():
     """Rajbhandari et al. (2020), section 7: three times the parameters, 1.5 times what an all-reduce sends."""
     weights = [place("w", (1024, 64), P("data"), MESHES["8x1"])]
-    found = costs.collectives(weights, MESHES["8x1"], costs.Load(8, 128, "bfloat16"))
+    found = step.collectives(weights, MESHES["8x1"], context=128)
     one = 7 / 8 * 1024 * 64 * 2
-    assert [(c.kind, c.axis, c.sent) for c in found] == [
+    assert [(c.kind, c.axis, c.sent(8, "bfloat16")) for c in found] == [
         ("all-gather", "data", one),
         ("all-gather", "data", one),
         ("reduce-scatter", "data", one),
     ]
-    (reduced,) = costs.collectives(
-        [place("w", (1024, 64), P(), MESHES["8x1"])], MESHES["8x1"], costs.Load(8, 1, "float32")
-    )
-    assert (reduced.kind, reduced.sent) == ("all-reduce", 2 * 7 / 8 * 1024 * 64 * 4)
+    (reduced,) = step.collectives([place("w", (1024, 64), P(), MESHES["8x1"])], MESHES["8x1"], context=1)
+    assert (reduced.kind, reduced.sent(8, "float32")) == ("all-reduce", 2 * 7 / 8 * 1024 * 64 * 4)
 
 
 def test_a_block_costs_four_all_reduces_of_activations():
     """Shoeybi et al. (2019), section 3: two in the forward and two in the backward pass."""
-    load = costs.Load(16, 512, "bfloat16")
-    found = costs.collectives(placed(partitions.right, "1x8"), MESHES["1x8"], load)
+    found = step.collectives(placed(partitions.right, "1x8"), MESHES["1x8"], context=512)
     blocks = [one for one in found if one.why.startswith("sums of")]
     assert {one.kind for one in blocks} == {"all-reduce"}
     assert [one.count for one in blocks] == [8, 8, 8, 8]
-    assert all(one.sent == 8 * 2 * 7 / 8 * 16 * 512 * 512 * 2 for one in blocks)
-    assert not sent(found, axis="data")
+    assert all(one.sent(16, "bfloat16") == 8 * 2 * 7 / 8 * 16 * 512 * 512 * 2 for one in blocks)
+    assert {one.axis for one in found} == {"model"}
 
 
 def test_columns_without_rows_gather_what_is_inside():
-    load = costs.Load(8, 512, "float32")
-    good = costs.collectives(placed(partitions.right, "2x4"), MESHES["2x4"], load)
-    bad = costs.collectives(placed(partitions.columns_only, "2x4"), MESHES["2x4"], load)
+    good = step.collectives(placed(partitions.right, "2x4"), MESHES["2x4"], context=512)
+    bad = sent(step.collectives(placed(partitions.columns_only, "2x4"), MESHES["2x4"], context=512), 8, "float32")
     assert not any("columns without rows" in one.why for one in good)
-    (inside,) = (value for why, value in sent(bad).items() if why.startswith("inside MLP, forward"))
+    (inside,) = (value for why, value in bad.items() if why.startswith("inside MLP, forward"))
     assert inside == 8 * 3 / 4 * 4 * 512 * 2048 * 4
-    assert "sums of MLP, forward" not in sent(bad)
+    assert "sums of MLP, forward" not in bad
 
 
 def test_memory_by_hand():
-    load = costs.Load(32, 512, "bfloat16")
-    alone = costs.memory(placed(partitions.whole, "8x1"), MESHES["8x1"], load)
-    elements = sum(map(prod, SHAPES.values()))
-    assert [alone[name] for name in ("parameters", "gradients", "optimizer")] == [
-        4 * elements,
-        4 * elements,
-        8 * elements,
-    ]
-    # 4 sequences a device; 34 bytes a number of the residual stream and layer, and logits in float32
-    assert alone["activations"] == 4 * 512 * (8 * 512 * 34 + 8192 * 4)
-    split = costs.memory(placed(partitions.right, "1x8"), MESHES["1x8"], load)
-    assert split["activations"] == 32 * 512 * (8 * 512 * (10 + 24 / 8) + 8192 / 8 * 4)
-    assert costs.copies(placed(partitions.whole, "8x1"), MESHES["8x1"]) == pytest.approx(7 / 8)
-    assert 0 < costs.copies(placed(partitions.right, "4x2"), MESHES["4x2"]) < 0.02
+    alone, elements = placed(partitions.whole, "8x1"), sum(map(prod, SHAPES.values()))
+    assert step.states(alone, MESHES["8x1"]) == {
+        "parameters": 4 * elements,
+        "gradients": 4 * elements,
+        "optimizer": 8 * elements,
+    }
+    # Of one sequence over eight devices: 34 bytes a number of the residual stream and layer, and logits in float32.
+    kept = step.activations(alone, MESHES["8x1"], context=512)
+    assert kept["bfloat16"] == 512 / 8 * (8 * 512 * 34 + 8192 * 4)
+    # In float32 twice that, but for the two masks of a byte.
+    assert kept["float32"] == 512 / 8 * (8 * 512 * (2 * 32 + 2) + 8192 * 4)
+    split = step.activations(placed(partitions.right, "1x8"), MESHES["1x8"], context=512)
+    assert split["bfloat16"] == 512 * (8 * 512 * (10 + 24 / 8) + 8192 / 8 * 4)
+    assert step.copies(alone, MESHES["8x1"]) == pytest.approx(7 / 8)
+    assert 0 < step.copies(placed(partitions.right, "4x2"), MESHES["4x2"]) < 0.02
 
 
 def test_a_spec_along_the_layers_is_gathered():
@@ -164,7 +161,9 @@ def test_a_spec_along_the_layers_is_gathered():
     answer = lay(lambda name, shape: P("model"), shapes=shapes, mesh="1x8")
     (one, other) = answer["collectives"]
     assert one["why"] == "weights cut where no product is, forward"
-    assert one["sent"] == other["sent"] == 7 / 8 * 8 * 64 * 256 * 2
+    assert one["numbers"] == other["numbers"] == 7 / 8 * 8 * 64 * 256
+    assert not one["activations"]
+    assert not other["activations"]
 
 
 def test_illegal_specs_are_shown_in_their_place():

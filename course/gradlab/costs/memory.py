@@ -77,12 +77,14 @@ def activation_bytes(
     fused_attention: bool = False,
     dropout: bool = False,
     itemsize: int = 2,
+    tensor: int = 1,
 ) -> float:
-    """What the blocks keep for their backward pass, on one device, without tensor parallelism.
+    """What the blocks keep for their backward pass, on one device.
 
-    Korthikanti et al. (2022), section 4: a block keeps `t b d (34 + 5 h t / d)` bytes of 16-bit activations with
-    dropout; `dropout=False` takes off its masks and its copy of the attention matrix. A fused attention keeps no
-    `t x t` matrix. Their "selective" recomputation is `remat="weights"`, whose memory is that of a fused attention.
+    Korthikanti et al. (2022), equation 2: a block that is cut over n devices keeps `t b d (10 + 24 / n + 5 h t / d n)`
+    bytes of 16-bit activations with dropout; `dropout=False` takes off its masks and its copy of the attention matrix.
+    A fused attention keeps no `t x t` matrix. Their "selective" recomputation is `remat="weights"`, whose memory is
+    that of a fused attention.
 
     Args:
         config: sizes; the sequences are as long as its context.
@@ -91,6 +93,7 @@ def activation_bytes(
         fused_attention: whether the attention matrix is never in memory.
         dropout: whether there is any.
         itemsize: bytes of a number.
+        tensor: devices that each matrix of a block is cut over.
 
     Raises ValueError for another name of a policy.
     """
@@ -100,14 +103,19 @@ def activation_bytes(
     stream = sequences * c.context * c.width
     if remat == "full":
         return c.layers * stream * itemsize
-    # In numbers of the stream's size. Attention: its input, q, k, v, and the input of `out`. MLP: the inputs of
-    # `up`, of gelu and of `down`. The inputs of both norms.
-    kept = (1 + 3 + 1) + (1 + 4 + 4) + 2
-    square = sequences * c.heads * c.context**2
+    # In numbers of the stream's size. Whole on each device: the inputs of both norms, of attention and of the MLP.
+    # Cut: q, k, v and the input of `out`; the inputs of gelu and of `down`.
+    kept = (2 + 1 + 1) + ((3 + 1) + (4 + 4)) / tensor
+    square = sequences * c.heads * c.context**2 / tensor
     inner = 0.0 if fused_attention or remat == "weights" else square * (2 * itemsize if dropout else itemsize)
     # Masks have a byte an element: after attention, after the MLP, and on the attention matrix.
     masks = 2 * stream + (square if inner else 0) if dropout else 0
     return c.layers * (kept * stream * itemsize + inner + masks)
+
+
+def logit_bytes(config: Config, sequences: int, *, tensor: int = 1) -> float:
+    """The output layer's logits in float32, on one of `tensor` devices that divide the vocabulary."""
+    return sequences * config.context * config.vocabulary / tensor * 4
 
 
 def training_memory(config: Config, sequences: int, *, devices: int = 1, stage: int = 0, remat: str = "none") -> Memory:

@@ -12,7 +12,7 @@ def flops_per_token(config: Config, *, training: bool = True, padded: bool = Fal
 
     A weight is a multiplication and an addition forward, and twice that backward: 6. N leaves out the positions, which
     multiply nothing; the tied embedding counts once, as the output layer. Attention counts the whole T x T matrix,
-    masked half included, as everybody does who publishes an MFU. Repeated work (remat) does not count.
+    masked half included, as PaLM and nanoGPT do; llm.c leaves that half out. Repeated work (remat) does not count.
     """
     weights = parameter_count(config, padded=padded) - config.context * config.width
     attention = 2 * config.layers * config.context * config.width

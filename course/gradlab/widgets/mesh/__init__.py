@@ -9,8 +9,9 @@ from typing import Any
 
 from jax.sharding import PartitionSpec
 
+from gradlab.costs import FLOAT32_ADAM
 from gradlab.widgets.base import Answer, Widget, bundle, explain
-from gradlab.widgets.mesh import costs, picture
+from gradlab.widgets.mesh import picture, step
 from gradlab.widgets.mesh.specs import MESHES, Placed, parse, place, whole, written
 
 HERE = Path(__file__).parent
@@ -86,7 +87,7 @@ class MeshExplorer(Widget):
         for name, value, allowed in (
             ("mesh", mesh, MESHES),
             ("parameter", chosen, self.shapes),
-            ("precision", precision, costs.PRECISIONS),
+            ("precision", precision, step.ITEMSIZES),
         ):
             if value not in allowed:
                 raise ValueError(f"{name}={value!r}: choose one of {', '.join(allowed)}")
@@ -100,7 +101,7 @@ class MeshExplorer(Widget):
             "setting": asdict(self.setting),
             "meshes": list(MESHES),
             "batches": sorted({*BATCHES, int(batch)}),
-            "precisions": list(costs.PRECISIONS),
+            "itemsizes": step.ITEMSIZES,
         }
         super().__init__(label=f"Your partition specs on a mesh of devices, {mesh} at first.", config=config)
 
@@ -128,25 +129,26 @@ class MeshExplorer(Widget):
         return place(name, shape, spec, mesh), written(spec) if isinstance(spec, PartitionSpec) else repr(spec)[:60]
 
     def answer_lay(self, question: dict[str, Any]) -> Answer:
-        """The parameters on a mesh: their rows, the drawing of the chosen one, memory and collectives.
+        """The parameters on a mesh: their rows, the drawing of the chosen one, and what memory and collectives are.
 
-        `problem` is what the student's function says for every parameter alike, if it gave no spec at all.
+        Batch and precision are left to the view: bytes are products with them. `problem` is what the student's function
+        says for every parameter alike, if it gave no spec at all.
         """
         setting = Setting(**question["setting"])
         mesh = MESHES[setting.mesh]
-        load = costs.Load(setting.batch, self._context, setting.precision)
         laid = {name: self._lay(name, setting) for name in self.shapes}
         parameters = [parameter for parameter, _ in laid.values()]
         said = {spec if isinstance(spec, str) else "" for spec in self._specs.values()}
         problem = said.pop() if len(said) == 1 and not setting.edits else ""
+        alone = [whole(name, shape, "") for name, shape in self.shapes.items()]
         return {
             "problem": problem,
             "rows": [_row(parameter, text, mesh, setting) for parameter, text in laid.values()],
             "drawing": picture.layout(laid[setting.parameter][0], mesh),
-            "memory": costs.memory(parameters, mesh, load),
-            "alone": costs.memory([whole(n, s, "") for n, s in self.shapes.items()], MESHES["8x1"], load),
-            "copies": costs.copies(parameters, mesh),
-            "collectives": [asdict(one) for one in costs.collectives(parameters, mesh, load)],
+            "memory": _memory(parameters, mesh, self._context),
+            "alone": _memory(alone, MESHES["8x1"], self._context),
+            "copies": step.copies(parameters, mesh),
+            "collectives": [asdict(one) for one in step.collectives(parameters, mesh, self._context)],
         }, []
 
     def picture(self) -> tuple[str, str]:
@@ -154,12 +156,20 @@ class MeshExplorer(Widget):
         answer, _ = self.answer_lay({"setting": json.loads(json.dumps(asdict(self.setting)))})
         if answer["problem"]:
             return f"<p>{escape(answer['problem'])}</p>", answer["problem"]
+        batch, precision = self.setting.batch, self.setting.precision
+        memory = answer["memory"]["states"] | {"activations": batch * answer["memory"]["activations"][precision]}
         lines = [f"{self.setting.parameter} on the mesh {self.setting.mesh}"]
-        lines += [f"{name}: {size / 1e6:.1f} MB on each device" for name, size in answer["memory"].items()]
-        lines += [f"{c['count']} {c['kind']}, {c['why']}: {c['sent'] / 1e6:.1f} MB" for c in answer["collectives"]]
+        lines += [f"{name}: {size / 1e6:.1f} MB on each device" for name, size in memory.items()]
+        for one in (step.Collective(**plain) for plain in answer["collectives"]):
+            lines.append(f"{one.count} {one.kind}, {one.why}: {one.sent(batch, precision) / 1e6:.1f} MB")
         lines += [f"{row['name']}: {row['error']}" for row in answer["rows"] if row["error"]]
         items = "".join(f"<li>{escape(line)}</li>" for line in lines)
         return f"{picture.still(answer['drawing'], self.label)}<ul>{items}</ul>", "\n".join(lines)
+
+
+def _memory(parameters: list[Placed], mesh: Mapping[str, int], context: int) -> dict[str, Any]:
+    """Bytes on each device: states, and, by precision, activations of one sequence of the batch."""
+    return {"states": step.states(parameters, mesh), "activations": step.activations(parameters, mesh, context)}
 
 
 def _row(parameter: Placed, text: str, mesh: Mapping[str, int], setting: Setting) -> dict[str, Any]:
@@ -172,6 +182,6 @@ def _row(parameter: Placed, text: str, mesh: Mapping[str, int], setting: Setting
         "error": parameter.error,
         "edited": parameter.name in setting.edits,
         "shard": list(parameter.shard(mesh)),
-        "bytes": parameter.elements / parts * costs.STORED["parameters"],
+        "bytes": parameter.elements / parts * FLOAT32_ADAM.parameters,
         "copies": mesh["data"] * mesh["model"] // parts,
     }

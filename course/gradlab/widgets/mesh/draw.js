@@ -2,23 +2,36 @@
 /** The pictures: the mesh, the memory, and the tables. They only draw. */
 
 import { html, svg } from "../kit.js";
-import { percent, segments, size, total, tuple } from "./values.js";
+import { held, percent, segments, sent, size, total, tuple } from "./values.js";
 
 const BAR = { width: 340, left: 98, right: 62, row: 30, tall: 20, letter: 15 };
+
+/**
+ * `draw`, but not again for the same.
+ * @template {any[]} A @param {(...what: A) => void} draw @returns {(...what: A) => void}
+ */
+function onChange(draw) {
+  let last = "";
+  return (...what) => {
+    const now = JSON.stringify(what);
+    if (now === last) return;
+    last = now;
+    draw(...what);
+  };
+}
 
 /** The devices with their slices of one parameter. */
 export function meshPlot() {
   const element = svg("svg", { class: "gl-mesh", role: "img" });
   return {
     element,
-    /** @param {any} drawing @param {string} name of the parameter */
-    draw({ width, height, heads, devices }, name) {
+    draw: onChange((/** @type {any} */ { width, height, heads, devices }, /** @type {string} */ name) => {
       element.setAttribute("viewBox", `0 0 ${width} ${height}`);
       element.setAttribute("aria-label", `Which slice of ${name} each device holds. A table below says the same.`);
       element.replaceChildren(
         ...heads.map((/** @type {any} */ head) => svg("text", { class: "gl-head", x: head.x, y: head.y, "text-anchor": head.anchor }, head.text)),
         ...devices.map(deviceGroup));
-    },
+    }),
   };
 }
 
@@ -38,19 +51,22 @@ export function memoryPlot() {
   const drawing = svg("svg", { class: "gl-memory", role: "img" });
   const list = html("ul", { class: "gl-legend" });
   const waste = html("p", {});
+  const show = onChange((/** @type {Record<string, number>} */ memory, /** @type {Record<string, number>} */ alone, /** @type {number} */ copies) => {
+    const most = Math.max(total(memory), total(alone));
+    drawing.setAttribute("viewBox", `0 0 ${BAR.width} ${2 * BAR.row}`);
+    drawing.setAttribute("aria-label", `Memory on each device: by your specs ${size(total(memory))}, all weights whole ${size(total(alone))}`);
+    drawing.replaceChildren(...stack("by your specs", memory, most, 0), ...stack("weights whole", alone, most, 1));
+    list.replaceChildren(...Object.entries(memory).map(([name, bytes], i) =>
+      html("li", { class: `gl-series-${i}` }, html("span", { class: "gl-key", "aria-hidden": true }, name[0].toUpperCase()), `${name} ${size(bytes)}`)));
+    waste.textContent = copies > 0.0005
+      ? `${percent(copies)} of the memory for weights and their state holds copies of what another device holds.`
+      : "No device holds a copy of what another holds.";
+  });
   return {
     element: html("div", {}, drawing, list, waste),
-    /** @param {any} answer */
-    draw({ memory, alone, copies }) {
-      const most = Math.max(total(memory), total(alone));
-      drawing.setAttribute("viewBox", `0 0 ${BAR.width} ${2 * BAR.row}`);
-      drawing.setAttribute("aria-label", `Memory on each device: by your specs ${size(total(memory))}, all weights whole ${size(total(alone))}`);
-      drawing.replaceChildren(...stack("by your specs", memory, most, 0), ...stack("weights whole", alone, most, 1));
-      list.replaceChildren(...Object.entries(memory).map(([name, bytes], i) =>
-        html("li", { class: `gl-series-${i}` }, html("span", { class: "gl-key", "aria-hidden": true }, name[0].toUpperCase()), `${name} ${size(bytes)}`)));
-      waste.textContent = copies > 0.0005
-        ? `${percent(copies)} of the memory for weights and their state holds copies of what another device holds.`
-        : "No device holds a copy of what another holds.";
+    /** @param {any} answer @param {any} setting */
+    draw({ memory, alone, copies }, setting) {
+      show(held(memory, setting), held(alone, setting), copies);
     },
   };
 }
@@ -81,16 +97,19 @@ function table(caption, names, kind = "") {
 
 /** The collectives of a training step. */
 export function collectiveTable() {
-  const { element, body } = table("Collectives of a training step", ["collective", "along", "of what", "how many", "sent by each device"]);
+  const { element, body } = table("Collectives of a training step", ["collective", "along", "of what", "how many", "sent by each"], "gl-collectives");
+  const show = onChange((/** @type {string[][]} */ rows) =>
+    body.replaceChildren(...rows.map(([first, ...rest]) =>
+      html("tr", {}, html("th", { scope: "row" }, first), ...rest.map((text) => html("td", {}, text))))));
   return {
     element,
-    /** @param {any[]} collectives */
-    draw(collectives) {
-      const sum = collectives.reduce((sent, one) => sent + one.sent, 0);
+    /** @param {any[]} collectives @param {any} setting @param {Record<string, number>} itemsizes */
+    draw(collectives, setting, itemsizes) {
+      const bytes = collectives.map((one) => sent(one, setting, itemsizes));
+      const sum = bytes.reduce((all, one) => all + one, 0);
       const count = collectives.reduce((many, one) => many + one.count, 0);
-      const rows = collectives.map((one) => [one.kind, one.axis, one.why, String(one.count), size(one.sent)]);
-      body.replaceChildren(...[...rows, ["in all", "", "", String(count), size(sum)]].map(([first, ...rest]) =>
-        html("tr", {}, html("th", { scope: "row" }, first), ...rest.map((text) => html("td", {}, text)))));
+      const rows = collectives.map((one, i) => [one.kind, one.axis, one.why, String(one.count), size(bytes[i])]);
+      show([...rows, ["in all", "", "", String(count), size(sum)]]);
     },
   };
 }
@@ -100,11 +119,10 @@ export function sliceTable() {
   const { element, body } = table("Which slice each device holds", ["device", "data", "model", "slice"]);
   return {
     element: html("details", {}, html("summary", {}, "The slices as a table"), element),
-    /** @param {any} drawing */
-    draw({ devices }) {
+    draw: onChange((/** @type {any} */ { devices }) => {
       body.replaceChildren(...devices.map((/** @type {any} */ { data, model, text }, /** @type {number} */ number) =>
         html("tr", {}, html("th", { scope: "row" }, String(number)), ...[data, model, text].map((cell) => html("td", {}, String(cell))))));
-    },
+    }),
   };
 }
 
@@ -136,8 +154,7 @@ function parameterRow(name, choose) {
   const [shape, spec, slice, bytes, copies] = Array.from({ length: 5 }, () => html("td"));
   return {
     element: html("tr", {}, html("th", { scope: "row" }, toggle), shape, spec, slice, bytes, copies),
-    /** @param {any} parameter @param {boolean} chosen */
-    show(parameter, chosen) {
+    show: onChange((/** @type {any} */ parameter, /** @type {boolean} */ chosen) => {
       toggle.setAttribute("aria-pressed", String(chosen));
       shape.textContent = tuple(parameter.shape);
       spec.replaceChildren(html("code", {}, parameter.spec || "no spec"), ...(parameter.edited ? [" edited"] : []),
@@ -145,6 +162,6 @@ function parameterRow(name, choose) {
       slice.textContent = tuple(parameter.shard);
       bytes.textContent = size(parameter.bytes);
       copies.textContent = String(parameter.copies);
-    },
+    }),
   };
 }

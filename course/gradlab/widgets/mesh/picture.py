@@ -7,7 +7,7 @@ from typing import Any
 from gradlab.widgets.mesh.specs import DEVICES, Placed
 
 WIDTH = 820
-_HEIGHTS = {8: 52, 4: 92, 2: 170, 1: 190}  # of a box, by the number of rows
+_HEIGHTS = {8: 52, 4: 92, 2: 170, 1: 170}  # of a box, by the number of rows
 _LEFT, _TOP, _GAP = 64, 26, 8
 _WIDE = 220  # of a box, from which on the text stands beside the map
 _NARROW = 140  # of a box, below which only what is cut is written

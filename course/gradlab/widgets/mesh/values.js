@@ -28,6 +28,25 @@ export function segments(memory, most, width) {
   });
 }
 
+/**
+ * What a device holds, with a batch in a precision.
+ * @param {{states: Record<string, number>, activations: Record<string, number>}} memory
+ * @param {{batch: number, precision: string}} setting
+ * @returns {Record<string, number>}
+ */
+export function held({ states, activations }, { batch, precision }) {
+  return { ...states, activations: batch * activations[precision] };
+}
+
+/**
+ * Bytes that a device sends in collectives of one kind.
+ * @param {{numbers: number, activations: boolean}} collective
+ * @param {{batch: number, precision: string}} setting @param {Record<string, number>} itemsizes
+ */
+export function sent({ numbers, activations }, { batch, precision }, itemsizes) {
+  return numbers * itemsizes[precision] * (activations ? batch : 1);
+}
+
 /** A shape as Python writes it. @param {number[]} shape */
 export function tuple(shape) {
   return `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;

@@ -36,7 +36,7 @@ class MeshView {
     return {
       mesh: choice({ label: "Mesh", options: meshes, value: setting.mesh }),
       batch: slider({ label: "batch, sequences", stops: config.batches, value: setting.batch }),
-      precision: choice({ label: "Precision", options: options(config.precisions), value: setting.precision }),
+      precision: choice({ label: "Precision", options: options(Object.keys(config.itemsizes)), value: setting.precision }),
       spec: html("input", { type: "text", class: "gl-spec", spellcheck: "false", autocomplete: "off" }),
       yours: button("Your function's spec"),
       reset: button("Reset"),
@@ -72,8 +72,15 @@ class MeshView {
     const { on } = this.stage;
     const c = this.controls;
     on(c.mesh.select, "change", () => this.change({ mesh: c.mesh.select.value }));
-    on(c.precision.select, "change", () => this.change({ precision: c.precision.select.value }));
-    on(c.batch.input, "input", () => this.change({ batch: c.batch.value }));
+    // These two change no slice: the view has all that it needs.
+    on(c.precision.select, "change", () => {
+      this.setting.precision = c.precision.select.value;
+      this.draw();
+    });
+    on(c.batch.input, "input", () => {
+      this.setting.batch = c.batch.value;
+      this.draw();
+    });
     on(c.spec, "input", () => this.change({ edits: { ...this.setting.edits, [this.setting.parameter]: c.spec.value } }));
     on(c.yours, "click", () => {
       const { [this.setting.parameter]: _, ...edits } = this.setting.edits;
@@ -95,14 +102,18 @@ class MeshView {
   async load() {
     const { answer } = await this.stage.ask("lay", { setting: structuredClone(this.setting) });
     this.answer = answer;
-    // Once a frame, however often the kernel answers.
+    this.draw();
+  }
+
+  /** Draw at the next frame, once, however often it is asked for. */
+  draw() {
     this.frame ||= requestAnimationFrame(() => this.stage.run(() => this.paint()));
   }
 
   paint() {
     this.frame = 0;
     const { answer, setting, problem, story } = this;
-    if (!problem || !story) return;
+    if (!answer || !problem || !story) return;
     problem.hidden = !answer.problem;
     problem.textContent = answer.problem;
     story.hidden = Boolean(answer.problem);
@@ -110,8 +121,8 @@ class MeshView {
     if (!answer.problem) {
       this.mesh.draw(answer.drawing, setting.parameter);
       this.slices.draw(answer.drawing);
-      this.memory.draw(answer);
-      this.collectives.draw(answer.collectives);
+      this.memory.draw(answer, setting);
+      this.collectives.draw(answer.collectives, setting, this.stage.config.itemsizes);
       this.parameters.draw(answer.rows, setting.parameter);
     }
     this.stage.drawn();

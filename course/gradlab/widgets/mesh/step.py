@@ -1,20 +1,28 @@
-"""What a training step keeps and sends on each device, by arithmetic from the cuts of the parameters.
+"""What a training step keeps and sends on each device: the cuts of the parameters, counted by `gradlab.costs`.
 
 Data parallel along "data": a weight that is cut there is gathered for the forward and for the backward pass, and its
 gradient reduced and scattered (Rajbhandari et al. 2020); a gradient of one that is not, all-reduced. Tensor parallel
-along "model": columns, then rows, and an all-reduce of activations in each pass (Shoeybi et al. 2019). What is sent is
-counted for rings: (n-1)/n of an array for a gather or a scatter, twice that for an all-reduce.
+along "model": columns, then rows, and an all-reduce of activations in each pass (Shoeybi et al. 2019).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
+from gradlab.costs import (
+    FLOAT32_ADAM,
+    activation_bytes,
+    all_gather,
+    logit_bytes,
+    reduce_scatter,
+    ring_all_reduce,
+    state_memory,
+)
+from gradlab.gpt.config import Config
 from gradlab.widgets.mesh.specs import Placed
 
 #: Bytes of a number in computation. Weights, gradients and Adam's two moments are float32 in both.
-PRECISIONS = {"bfloat16": 2, "float32": 4}
-STORED = {"parameters": 4, "gradients": 4, "optimizer": 8}
+ITEMSIZES = {"bfloat16": 2, "float32": 4}
 STACK = "blocks."
 #: Of each matrix the axis that a product sums over and the one that it makes, in one layer.
 PRODUCTS = {
@@ -24,92 +32,101 @@ PRODUCTS = {
     "down.kernel": (0, 1),
     "tokens.embedding": (1, 0),
 }
-# Korthikanti et al. (2022), section 4.1: per token and layer 34 h bytes in 16 bits without the attention matrix, which
-# a fused kernel never stores; tensor parallelism divides 24 of them.
-_SHARED, _DIVIDED = 10, 24
+_TRAFFIC = {"all-gather": all_gather, "reduce-scatter": reduce_scatter, "all-reduce": ring_all_reduce}
 
 
 @dataclass(frozen=True)
 class Collective:
-    """Collectives of one kind in a step: how many, and the bytes that each device sends in all."""
+    """Collectives of one kind in a step.
+
+    Attributes:
+        kind, axis, why: what they are, along which axis of the mesh, and of what.
+        count: how many there are.
+        numbers: that each device sends in all; where they are activations, for one sequence of the batch.
+        activations: whether they grow with the batch.
+    """
 
     kind: str
     axis: str
     why: str
     count: int
-    sent: float
+    numbers: float
+    activations: bool
+
+    def sent(self, batch: int, precision: str) -> float:
+        """Bytes that each device sends in a step of so many sequences, over all devices."""
+        return self.numbers * ITEMSIZES[precision] * (batch if self.activations else 1)
 
 
-@dataclass(frozen=True)
-class Load:
-    """What is trained on: `batch` sequences of `context` tokens on all devices, in a precision."""
-
-    batch: int
-    context: int
-    precision: str
-
-
-def memory(parameters: Sequence[Placed], mesh: Mapping[str, int], load: Load) -> dict[str, float]:
-    """Bytes on each device: parameters, gradients, optimizer, activations. Shards are equal, and so are devices."""
-    held = sum(parameter.elements / parameter.parts(mesh) for parameter in parameters)
-    return {name: size * held for name, size in STORED.items()} | {"activations": activations(parameters, mesh, load)}
+def states(parameters: Sequence[Placed], mesh: Mapping[str, int]) -> dict[str, float]:
+    """Bytes on each device: parameters, gradients, optimizer. Shards are equal, and so are devices."""
+    held = state_memory(_held(parameters, mesh), bytes_per=FLOAT32_ADAM)
+    return {"parameters": held.parameters, "gradients": held.gradients, "optimizer": held.optimizer}
 
 
 def copies(parameters: Sequence[Placed], mesh: Mapping[str, int]) -> float:
     """The share of the devices' memory for weights and their state that holds what another device holds too."""
-    held = sum(parameter.elements / parameter.parts(mesh) for parameter in parameters)
+    held = _held(parameters, mesh)
     return 1 - sum(parameter.elements for parameter in parameters) / (held * prod(mesh.values())) if held else 0.0
 
 
-def activations(parameters: Sequence[Placed], mesh: Mapping[str, int], load: Load) -> float:
-    """Bytes of what the forward pass keeps for the backward pass, on each device; logits included."""
-    net = _Net(parameters, mesh, load)
+def _held(parameters: Sequence[Placed], mesh: Mapping[str, int]) -> float:
+    return sum(parameter.elements / parameter.parts(mesh) for parameter in parameters)
+
+
+def activations(parameters: Sequence[Placed], mesh: Mapping[str, int], context: int) -> dict[str, float]:
+    """Bytes that each device keeps for the backward pass, by precision, for one sequence of the batch.
+
+    Logits are included. As formula (7.3) of chapter 7 without the attention matrix, which a fused kernel never stores.
+    """
+    net = _Net(parameters, mesh, context)
     if not net.width:
-        return 0.0
-    divided = mesh["model"] if net.cuts("qkv.kernel", 1) and net.cuts("up.kernel", 1) else 1
-    layer = net.tokens * net.width * (_SHARED + _DIVIDED / divided) * net.size / 2
-    words = net.shape("tokens.embedding")[0] / (mesh["model"] if net.cuts("tokens.embedding", 1) else 1)
-    return layer * net.layers + net.tokens * words * 4
+        return dict.fromkeys(ITEMSIZES, 0.0)
+    config = Config(net.shape("tokens.embedding")[0], context, net.width, net.layers, heads=1)
+    layers = mesh["model"] if net.cuts("qkv.kernel", 1) and net.cuts("up.kernel", 1) else 1
+    words = mesh["model"] if net.cuts("tokens.embedding", 1) else 1
+    return {
+        name: (
+            activation_bytes(config, 1, fused_attention=True, dropout=True, itemsize=itemsize, tensor=layers)
+            + logit_bytes(config, 1, tensor=words)
+        )
+        / mesh["data"]
+        for name, itemsize in ITEMSIZES.items()
+    }
 
 
-def collectives(parameters: Sequence[Placed], mesh: Mapping[str, int], load: Load) -> list[Collective]:
+def collectives(parameters: Sequence[Placed], mesh: Mapping[str, int], context: int) -> list[Collective]:
     """The collectives of a training step, those of one kind and purpose together."""
-    found: dict[tuple[str, str, str], tuple[int, float]] = {}
-    for one in [*_of_weights(parameters, mesh, load), *_Net(parameters, mesh, load).collectives()]:
+    found: dict[tuple[str, str, str], Collective] = {}
+    for one in [*_of_weights(parameters, mesh), *_Net(parameters, mesh, context).collectives()]:
         if mesh[one.axis] > 1:
-            count, sent = found.get((one.kind, one.axis, one.why), (0, 0.0))
-            found[one.kind, one.axis, one.why] = count + one.count, sent + one.sent
-    return [Collective(*key, *value) for key, value in found.items()]
-
-
-def ring(kind: str, size: int, sent: float) -> float:
-    """Bytes that each of `size` devices sends round a ring for an array of `sent` bytes."""
-    return sent * (size - 1) / size * (2 if kind == "all-reduce" else 1)
+            key = one.kind, one.axis, one.why
+            before = found.get(key, replace(one, count=0, numbers=0.0))
+            found[key] = replace(one, count=before.count + one.count, numbers=before.numbers + one.numbers)
+    return list(found.values())
 
 
 def _layers(parameter: Placed) -> int:
     return parameter.shape[0] if parameter.name.startswith(STACK) and parameter.shape else 1
 
 
-def _of_weights(parameters: Sequence[Placed], mesh: Mapping[str, int], load: Load) -> Iterator[Collective]:
-    size = PRECISIONS[load.precision]
+def _of_weights(parameters: Sequence[Placed], mesh: Mapping[str, int]) -> Iterator[Collective]:
     for parameter in parameters:
         count = _layers(parameter)
-        sent = parameter.elements / parameter.parts(mesh, "model") * size
+        cut = parameter.elements / parameter.parts(mesh, "model")
 
-        def of(kind: str, axis: str, why: str, count: int = count, sent: float = sent) -> Collective:
-            return Collective(kind, axis, why, count, ring(kind, mesh[axis], sent))
+        def of(kind: str, axis: str, why: str, numbers: float, count: int = count) -> Collective:
+            return Collective(kind, axis, why, count, _TRAFFIC[kind](numbers, mesh[axis]).sent, activations=False)
 
-        if any("data" in cut for cut in parameter.cuts):
-            yield of("all-gather", "data", "weights, forward")
-            yield of("all-gather", "data", "weights, backward")
-            yield of("reduce-scatter", "data", "gradients")
+        if any("data" in axes for axes in parameter.cuts):
+            yield of("all-gather", "data", "weights, forward", cut)
+            yield of("all-gather", "data", "weights, backward", cut)
+            yield of("reduce-scatter", "data", "gradients", cut)
         else:
-            yield of("all-reduce", "data", "gradients")
+            yield of("all-reduce", "data", "gradients", cut)
         if _stray(parameter):
             for way in ("forward", "backward"):
-                lost = f"weights cut where no product is, {way}"
-                yield of("all-gather", "model", lost, sent=parameter.elements * size)
+                yield of("all-gather", "model", f"weights cut where no product is, {way}", parameter.elements)
 
 
 def _stray(parameter: Placed) -> bool:
@@ -125,10 +142,9 @@ def _stray(parameter: Placed) -> bool:
 class _Net:
     """The products of a GPT, and what of their inputs and outputs goes along "model"."""
 
-    def __init__(self, parameters: Sequence[Placed], mesh: Mapping[str, int], load: Load) -> None:
+    def __init__(self, parameters: Sequence[Placed], mesh: Mapping[str, int], context: int) -> None:
         self.named = {parameter.name.removeprefix(STACK): parameter for parameter in parameters}
-        self.mesh, self.size = mesh, PRECISIONS[load.precision]
-        self.tokens = load.batch / mesh["data"] * load.context
+        self.mesh, self.tokens = mesh, context / mesh["data"]
         complete = all(name in self.named for name in PRODUCTS)
         self.width = self.shape("up.kernel")[0] if complete else 0
         self.layers = _layers(self.named["up.kernel"]) if complete else 0
@@ -152,8 +168,8 @@ class _Net:
         yield from self._embedding()
 
     def _of(self, kind: str, why: str, count: int, features: int) -> Collective:
-        sent = count * self.tokens * features * self.size
-        return Collective(kind, "model", why, count, ring(kind, self.mesh["model"], sent))
+        numbers = _TRAFFIC[kind](count * self.tokens * features, self.mesh["model"]).sent
+        return Collective(kind, "model", why, count, numbers, activations=True)
 
     def _pair(self, first: str, second: str, what: str, inner: int) -> Iterator[Collective]:
         """Two products, one after the other: columns and rows fit, anything else costs more."""
