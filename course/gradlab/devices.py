@@ -12,9 +12,9 @@ class TooLate(RuntimeError):
 def use_devices(count: int = 8) -> "list[jax.Device]":  # pyright: ignore[reportInvalidTypeForm]
     """Gives `count` devices to work on; call it in the first cell, before JAX computes anything.
 
-    Where there are accelerators, these are used: at most `count` of them, so the list may be shorter. Elsewhere the
-    processor stands in for `count` devices. Emulated devices show whether a program is correct, not how fast it is.
-    Calling it again is harmless.
+    Where there are accelerators, these are used: the first `count` of them. With fewer, all are returned, and a printed
+    line says how to have the processor instead. Elsewhere the processor stands in for `count` devices. Emulated devices
+    show whether a program is correct, not how fast it is. Calling it again is harmless.
 
     Raises:
         ValueError: `count` is not positive.
@@ -31,7 +31,18 @@ def use_devices(count: int = 8) -> "list[jax.Device]":  # pyright: ignore[report
         except RuntimeError as error:  # the backend has started; it may have enough devices all the same
             if jax.default_backend() == "cpu" and len(jax.devices()) < count:
                 raise TooLate(_advice(count)) from error
-    return jax.devices()[:count]
+    found = jax.devices()[:count]
+    if len(found) < count:
+        print(_shortage(len(found), count))
+    return found
+
+
+def _shortage(found: int, count: int) -> str:
+    accelerators = "1 accelerator" if found == 1 else f"{found} accelerators"
+    return (
+        f"This machine has {accelerators}, and this lab needs {count} devices: close JupyterLab and start it again with"
+        f" `JAX_PLATFORMS=cpu make lab`; then the processor stands in for {count} devices."
+    )
 
 
 def _advice(count: int) -> str:

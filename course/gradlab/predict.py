@@ -6,6 +6,7 @@ The guess is a line of the notebook, so it is submitted with it; the picture is 
 import math
 from dataclasses import dataclass
 from html import escape
+from numbers import Real
 from typing import Any
 
 _WIDTH, _LEFT, _RIGHT = 560, 110, 40
@@ -65,6 +66,6 @@ class Reveal:
 def reveal(guess: float, measured: float, what: str) -> Reveal:
     """Shows `guess` beside `measured`; `what` names the quantity. Raises ValueError for a guess that is no number."""
     for name, value in (("guess", guess), ("measured value", measured)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             raise ValueError(f"the {name} must be a finite number, got {value!r}: commit a number in the cell above")
     return Reveal(float(guess), float(measured), what)

@@ -19,7 +19,8 @@
 # works on its own part of the batch. Then the devices average their gradients, and all make the same step. Done right, eight
 # devices give the numbers of one, up to rounding. Most mistakes in this lab still run, still learn, and give *other* numbers.
 #
-# You need about four hours. The [chapter](../../course/chapters/06-data-parallel.md) has the costs and their derivation.
+# You need about five hours: take two sittings. The [chapter](../../course/chapters/06-data-parallel.md) has the costs and
+# their derivation.
 #
 # **About pmap.** You begin with `jax.pmap`, since it shows best what happens: one program, run by every device, with a name
 # for the axis of devices. pmap is *in maintenance*: it works, it is `jit` of `shard_map` inside, and it gets nothing new. New
@@ -27,7 +28,8 @@
 #
 # **Devices.** The next cell asks for eight. On a machine with eight accelerators you get those; elsewhere the processor
 # stands in for eight devices, which show whether a program is *correct*, not how fast it is. The number is fixed when JAX
-# computes for the first time: run that cell first. With one to seven accelerators, start Jupyter with `JAX_PLATFORMS=cpu`.
+# computes for the first time: run that cell first. On a machine with one to seven accelerators, close JupyterLab and start
+# it again with `JAX_PLATFORMS=cpu make lab`: every exercise needs eight devices, and the processor then stands in for them.
 #
 # **Inside pmap.** A function runs on each device with that device's row of the arguments: it does not see the leading
 # axis. It speaks with the other devices through `jax.lax`: `psum`, `pmean`, `all_gather`, `ppermute`, `axis_index`. Each
@@ -125,8 +127,7 @@ hidden.shard_batch(shard_batch)
 #
 # An array lies over devices by its *sharding*. With a mesh of one axis, `NamedSharding(mesh, P("devices"))` cuts the
 # leading axis over the devices (`P` is short for `PartitionSpec`); `jax.device_put(array, sharding)` puts the pieces there.
-# (Old code calls
-# `jax.device_put_replicated`, which is gone.)
+# (Old code calls `jax.device_put_replicated`, which is gone.)
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -220,7 +221,8 @@ def make_train_step(loss, learning_rate: float):
     Returns:
         A function `(params, x, y) -> (params, loss)`. Each array has a leading axis of devices: params n equal copies, x
         shape (n, b, width), y shape (n, b). The new params are n equal copies again. The loss, shape (n,), is the mean over
-        all n * b examples before the step, on each device.
+        all n * b examples before the step, on each device. What is returned is made by `jax.pmap`, so that its program can
+        be read.
     """
 
     ### BEGIN SOLUTION
@@ -711,7 +713,8 @@ def shard_map_step(loss, learning_rate: float, count: int):
 
     Returns:
         A function `(params, x, y) -> (params, loss)` of the whole arrays: x shape (n * b, width), y shape (n * b,), params and
-        loss without an axis of devices. Each device works on its own b rows.
+        loss without an axis of devices. Each device works on its own b rows. What is returned is made by `jax.jit`, so that
+        its program can be read.
     """
     ### BEGIN SOLUTION
     row = jax.make_mesh((count,), ("devices",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])

@@ -20,22 +20,23 @@
 # what they miss. In this lab you compute what must be cut, cut it in the ways that large models are really trained, and
 # read in the compiled program what is sent and how much.
 #
-# You need about five hours. The [chapter](../../course/chapters/07-sharding.md) has the arithmetic and its sources; you can
-# do the lab without it.
+# You need about six hours and a half: take two or three sittings. The [chapter](../../course/chapters/07-sharding.md) has
+# the arithmetic and its sources; you can do the lab without it.
 #
-# **How to work.** Each exercise has a function to write, a check, and often a picture. Replace
-# `raise NotImplementedError` by your code, run the cell, and run the check below it. Many checks here do not only compare
-# numbers. They read your *program*: which collectives it has, how many bytes they move, what shape a device holds. Hidden
-# checks ask the same with other sizes. Hints are folded: open them one at a time.
+# Many checks here do not only compare numbers. They read your *program*: which collectives it has, how many bytes they
+# move, what shape a device holds.
 #
-# **Eight devices.** The next cell makes eight devices of your processor, or takes the accelerators that are there. What
-# you write is the same for both. Emulated devices show whether a program is right, and nothing about its speed.
+# **Eight devices.** The next cell takes eight accelerators, or makes eight devices of your processor. What you write is the
+# same for both. Emulated devices show whether a program is right, and nothing about its speed. On a machine with one to
+# seven accelerators, close JupyterLab and start it again with `JAX_PLATFORMS=cpu make lab`.
 #
 # A *mesh* gives the devices two names: here "data" and "model". A `PartitionSpec` says which axis of an array is cut along
 # which axis of the mesh. On the mesh of `grid(2, 4)`, an array of shape (16, 32) with `P("data", "model")` lies in shards of
 # shape (8, 8); with `P("data")` in shards of (8, 32), each of them on four devices; and with `P()` whole on every device.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,13 +46,12 @@ from jaxtyping import Array, Float, PyTree
 from scipy.optimize import curve_fit
 from scipy.stats import t as student_t
 
-from gradlab import predict, widgets
+from gradlab import predict, rehearsal, widgets
 from gradlab.checks import sharding as checks
 from gradlab.corpus import standard_library
 from gradlab.devices import use_devices
-from gradlab.gpt import batches
 from gradlab.gpt.config import PRESETS, Config, Recipe
-from gradlab.gpt.run import held_out_loss, train
+from gradlab.gpt.run import learning_curve, train
 from gradlab.gpt.sharding import make_mesh
 from gradlab.gpt.trainer import Trainer
 from gradlab.shards import Adam, Block, attend, bytes_by_device, grid, shard_shapes
@@ -928,39 +928,12 @@ hidden.process_rows(process_rows, global_batch)
 
 # %% [markdown]
 # **See it.** Two processes train a small network together, with your two functions in both. Their text is written into a
-# file, and `run_processes` starts the file twice, shows what each prints, and ends both whatever happens. The losses must be
-# those of one process: the batch is the same, only other processes read its rows. Sums in another order may change the last
-# digit.
+# program, which is started twice; it ends in both whatever happens. (A helper of yours that they call is not in it: write
+# it inside.) The losses must be those of one process: the batch is the same, only other processes read its rows. Sums in
+# another order may change the last digit.
 
 # %%
-import inspect
-import os
-import signal
-import sys
-import tempfile
-from pathlib import Path
-
-from gradlab.processes import Processes, run_processes
-from gradlab.shards import can_connect, train_together
-
-program = "\n".join(
-    [
-        "import jax, numpy as np",
-        "from jax.sharding import Mesh, NamedSharding, PartitionSpec as P",
-        "from jaxtyping import Array, Float",
-        inspect.getsource(process_rows),
-        inspect.getsource(global_batch),
-        "from gradlab import distributed, shards",
-        "distributed.join()",
-        "losses = shards.train_together(process_rows, global_batch)",
-        "print(jax.device_count(), 'devices,', [round(loss, 5) for loss in losses])",
-    ]
-)
-worker = Path(tempfile.mkdtemp()) / "worker.py"
-worker.write_text(program)
-if can_connect():
-    run_processes([sys.executable, str(worker)], 2)
-print("alone: ", [round(loss, 5) for loss in train_together(process_rows, global_batch)])
+rehearsal.train_in_two(process_rows, global_batch)
 
 # %% [markdown]
 # **Kill one.** Two processes train the small GPT and save a checkpoint every ten steps. When step 25 is reported, process 1
@@ -969,25 +942,10 @@ print("alone: ", [round(loss, 5) for loss in train_together(process_rows, global
 
 # %%
 saved = tempfile.mkdtemp()
-command = [sys.executable, "-m", "gradlab.gpt", "--steps", "40", "--report", "5", "--characters", "100000"]
-command += ["--checkpoints", saved, "--every", "10"]
-
-
-def kill_at_25(number: int, line: str) -> None:
-    """Shows what a process printed, and kills process 1 when step 25 is reported."""
-    print(f"[{number}] {line}")
-    if line.startswith("step 25 "):
-        os.kill(both.running[1].pid, signal.SIGKILL)
-
-
-if can_connect():
-    with Processes(command, 2, on_line=kill_at_25) as both:
-        for ended in both.wait():
-            print(ended)
+rehearsal.lose_one(saved)
 
 # %%
-if can_connect():
-    run_processes(command, 2)
+rehearsal.go_on(saved)
 
 # %% [markdown]
 # ## 11. A scaling law
@@ -1101,17 +1059,10 @@ hidden.fit_scaling_law(fit_scaling_law, predict_loss)
 # %%
 config = Config(context=32, width=32, layers=2, heads=2, dtype="float32")
 trainer = Trainer(config, Recipe(steps=100_000, batch=32, rate=3e-3, warmup=20))
-text, state = standard_library(300_000), trainer.init()
-marks, seen, reached = (80, 112, 160, 226, 320, 1280), [], []
-for step in range(1, marks[-1] + 1):
-    rows = batches.place(batches.batch_at(text.train, step, config, trainer.recipe), trainer.batch_sharding)
-    state, metrics = trainer.step(state, rows)
-    jax.block_until_ready(metrics)
-    if step in marks:
-        seen.append(step * 32 * config.context)
-        reached.append(held_out_loss(trainer, state, text, batches=16))
-        print(f"{seen[-1]:9,} tokens: loss {reached[-1]:.3f}")
-low, middle, high = predict_loss(np.array(seen[:-1]), np.array(reached[:-1]), seen[-1])
+text, marks = standard_library(300_000), (80, 112, 160, 226, 320, 1280)
+reached = learning_curve(trainer, text, marks, report=lambda step, loss: print(f"step {step:4}: loss {loss:.3f}"))
+tokens = 32 * config.context * np.array(marks)
+low, middle, high = predict_loss(tokens[:-1], np.array(reached[:-1]), tokens[-1])
 print(f"predicted from the first five: {middle:.3f}, 90 % between {low:.3f} and {high:.3f}; reached {reached[-1]:.3f}")
 
 # %% [markdown]

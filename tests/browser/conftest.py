@@ -17,3 +17,9 @@ def browser():
     """A Chromium; not for the session, because Playwright can be started only once at a time."""
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def view(notebook):
+    """The widgets of the file's notebook, by place."""
+    return lambda place: notebook.page.locator(".gl-view").nth(place)

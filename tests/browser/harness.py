@@ -1,5 +1,6 @@
 """What a browser test of a widget asks: did anything go wrong, is it accessible, how does it look."""
 
+import shutil
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
@@ -11,6 +12,7 @@ from gradlab_grading.browser import Notebook, open_notebook, write_notebook
 expect.set_options(timeout=30_000)
 
 SEEN = 10  # texts that any widget has
+WIDGETS = Path(__file__).parents[1] / "widgets"
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 
@@ -19,6 +21,15 @@ def run_notebook(browser, server, name, *cells, **context):
     write_notebook(server.root / name, *cells)
     notebook = open_notebook(browser, server, name, **context)
     notebook.run()
+    return notebook
+
+
+def run_widgets(browser, server, name, functions, given, *cells):
+    """A notebook with a widget in each cell, on the functions of a file in tests/widgets; open when all are shown."""
+    shutil.copy(WIDGETS / functions, server.root)
+    may = ["clipboard-read", "clipboard-write"]
+    notebook = run_notebook(browser, server, name, given, *cells, permissions=may)
+    expect(notebook.page.locator(".gl-view")).to_have_count(len(cells), timeout=120_000)
     return notebook
 
 

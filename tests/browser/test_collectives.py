@@ -1,15 +1,12 @@
 """The collectives widget in JupyterLab: stepped, played, and moved to other numbers of devices, right and wrong."""
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from browser.harness import SHOTS, assert_accessible, assert_healthy, run_notebook
+from browser.harness import SHOTS, assert_accessible, assert_healthy, run_widgets
 
-FUNCTIONS = Path(__file__).parents[1] / "widgets" / "ring_functions.py"
 GIVEN = "from gradlab import widgets\nimport ring_functions as rings"
 # In one notebook each widget needs a label of its own, and the label tells the number of devices.
 CELLS = (
@@ -25,19 +22,11 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
-    shutil.copy(FUNCTIONS, lab.root)
-    may = ["clipboard-read", "clipboard-write"]
-    opened = run_notebook(browser, lab, "collectives.ipynb", GIVEN, *CELLS, permissions=may)
-    expect(opened.page.locator(".gl-view")).to_have_count(len(CELLS), timeout=120_000)
+    opened = run_widgets(browser, lab, "collectives.ipynb", "ring_functions.py", GIVEN, *CELLS)
     # Every number of devices is in the view: nothing is under way in the kernel any more.
     expect(opened.page.locator(".gl-stage[data-ready]")).to_have_count(len(CELLS), timeout=240_000)
     yield opened
     assert_healthy(opened)
-
-
-@pytest.fixture
-def view(notebook):
-    return lambda place: notebook.page.locator(".gl-view").nth(place)
 
 
 def press(view, name, times=1):

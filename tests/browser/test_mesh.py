@@ -1,15 +1,12 @@
 """The mesh explorer in JupyterLab: meshes, batches and specs changed by hand, right and illegal."""
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from browser.harness import SHOTS, assert_accessible, assert_healthy, run_notebook
+from browser.harness import SHOTS, assert_accessible, assert_healthy, run_widgets
 
-FUNCTIONS = Path(__file__).parents[1] / "widgets" / "partition_functions.py"
 GIVEN = "from gradlab import widgets\nimport partition_functions as partitions"
 # In one notebook each widget needs a label of its own, and the label tells the mesh.
 CELLS = (
@@ -24,18 +21,10 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
-    shutil.copy(FUNCTIONS, lab.root)
-    may = ["clipboard-read", "clipboard-write"]
-    opened = run_notebook(browser, lab, "mesh.ipynb", GIVEN, *CELLS, permissions=may)
-    expect(opened.page.locator(".gl-view")).to_have_count(len(CELLS), timeout=120_000)
+    opened = run_widgets(browser, lab, "mesh.ipynb", "partition_functions.py", GIVEN, *CELLS)
     expect(opened.page.locator(".gl-mesh .gl-slice")).to_have_count(24, timeout=120_000)
     yield opened
     assert_healthy(opened)
-
-
-@pytest.fixture
-def view(notebook):
-    return lambda place: notebook.page.locator(".gl-view").nth(place)
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,13 @@ import pytest
 from nbgrader.utils import determine_grade
 
 from gradlab.checks import optimizers as checks
+from gradlab.checks import sharding
 from gradlab.checks.case import Case
 from gradlab.checks.exercise import Exercise
 from gradlab.checks.report import MIMETYPE
 from gradlab.checks.show import show
 from gradlab.mistakes import optimizers as mistakes
+from gradlab.mistakes import sharding as wrong_sharding
 from gradlab_grading.alternatives import optimizers as alternatives
 from gradlab_grading.hidden import Hidden
 
@@ -77,6 +79,20 @@ def test_a_mistake_is_named_with_its_belief():
     page = report._repr_mimebundle_()["text/html"]
     assert "running mean" in page
     assert "Gradient averaged in" in str(report)
+
+
+def test_a_mistake_of_a_function_that_is_right_is_not_named():
+    def one(layers, width, vocabulary, sequence):
+        return 1
+
+    def used(tokens_per_second, operations_per_token, devices, peak):
+        return tokens_per_second * operations_per_token / devices / peak
+
+    report = sharding.flops_per_token(one, used)
+    assert [row.passed for row in report.rows] == [False, False, True, True]
+    assert not report.mistakes
+    (known,) = sharding.flops_per_token(one, wrong_sharding.the_peak_of_one_device_for_all).mistakes
+    assert known.name == "the_peak_of_one_device_for_all"
 
 
 def test_hidden_cases_show_a_name_and_a_verdict_only():

@@ -65,6 +65,22 @@ def test_the_tests_have_eight():
     assert jax.device_count() == 8
 
 
+@pytest.mark.parametrize(("there", "named"), [(1, "1 accelerator,"), (2, "2 accelerators,")])
+def test_with_too_few_accelerators_one_line_names_the_fix(monkeypatch, capsys, there, named):
+    accelerators = [f"accelerator {number}" for number in range(there)]
+    monkeypatch.setattr(jax, "devices", lambda: accelerators)
+    assert use_devices(8) == accelerators
+    (line,) = capsys.readouterr().out.splitlines()
+    for part in (named, "needs 8 devices", "JAX_PLATFORMS=cpu make lab"):
+        assert part in line
+
+
+def test_where_there_are_enough_nothing_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(jax, "devices", lambda: list(range(9)))
+    assert use_devices(8) == list(range(8))
+    assert capsys.readouterr().out == ""
+
+
 def test_none_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         use_devices(0)

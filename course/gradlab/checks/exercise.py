@@ -75,13 +75,24 @@ class Exercise:
             for number, outcome in enumerate(outcomes):
                 answer = self._answer(known, outcome.case, handles, (seed, number))
                 same = outcome.case.same(answer, outcome.got)
-                count, explains, differs = count + same, explains or (same and not outcome.passed), differs + (not same)
+                count, differs = count + same, differs + (not same)
+                if same and not (outcome.passed or explains):
+                    explains = self._concerns(implementations, known.position, outcome)
                 # One answer may differ (the same mistake in other words); two are another mistake, and cost time.
                 if differs > 1:
                     break
             if explains:
                 agreement[known] = count
         return [known for known, count in agreement.items() if count == max(agreement.values())]
+
+    def _concerns(self, implementations: tuple, position: int, outcome: Outcome) -> bool:
+        """Whether a case asks the function at `position` at all; with several, it may be about another one."""
+        if len(implementations) == 1:
+            return True
+        given = list(implementations)
+        given[position] = _nothing
+        handles = local(**dict(zip(self.arguments, given, strict=True)))
+        return not outcome.case.same(outcome.case.ask(handles).got, outcome.got)
 
     def _answer(self, known: Mistake, case: Case, handles: tuple, question: tuple[int, int]) -> Any:
         """What a known mistake answers to a case; asked once, unless the student's functions have a part in it."""
@@ -91,6 +102,10 @@ class Exercise:
         if key not in _ANSWERS:
             _ANSWERS[key] = case.ask(handles).got
         return _ANSWERS[key]
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    raise NotImplementedError
 
 
 def _row(outcome: Outcome, points: float, genuine: bool) -> Row:

@@ -19,6 +19,7 @@ from sklearn.metrics import mean_squared_error
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
+from gradlab.checks.prediction import committed
 from gradlab.metric import ClassDistance
 from gradlab.seam import probe
 from gradlab.seam.handle import Handle, StudentError
@@ -477,15 +478,4 @@ def _repeats(params: Any, others: Any) -> str:
 
 @exercise(points=2, visible=2, skill="models", arguments=("loss_guess",))
 def initial_loss(draw: Draw) -> Iterator[Case]:
-    yield Case(
-        "a number was committed",
-        run=lambda guess: guess,
-        judge=_committed,
-        want="a positive number; whether it is right does not matter",
-    )
-
-
-def _committed(guess: Any) -> str | None:
-    if isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 < guess < np.inf:
-        return None
-    return "commit a positive number before you run the next cell; any number earns the points"
+    yield committed()

@@ -1,23 +1,25 @@
 """A prediction: what is asked of a student is to commit a number, and not that it is right."""
 
+import math
+from numbers import Real
 from typing import Any
-
-import numpy as np
 
 from gradlab.checks.case import Case
 
 
-def committed() -> Case:
-    """The case that any positive number passes."""
+def committed(most: float = math.inf) -> Case:
+    """The case that any positive number passes, or any up to `most` where a larger one has no meaning."""
+    asked = "a positive number" if most == math.inf else f"a positive number, at most {most:g}"
+
+    def judge(guess: Any) -> str | None:
+        # NumPy's numbers are real ones too: a guess may have been worked out.
+        if isinstance(guess, Real) and not isinstance(guess, bool) and 0 < guess <= most and math.isfinite(guess):
+            return None
+        return f"commit {asked} before you run the next cell; any earns the points"
+
     return Case(
         "a number was committed",
         run=lambda guess: guess,
-        judge=_judge,
-        want="a positive number; whether it is right does not matter",
+        judge=judge,
+        want=f"{asked}; whether it is right does not matter",
     )
-
-
-def _judge(guess: Any) -> str | None:
-    if isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 < guess < np.inf:
-        return None
-    return "commit a positive number before you run the next cell; any number earns the points"

@@ -20,6 +20,7 @@ from gradlab.checks import questions, verdicts
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
+from gradlab.checks.prediction import committed
 from gradlab.checks.trial import Trial
 from gradlab.seam import probe
 from gradlab.seam.handle import Handle
@@ -369,16 +370,7 @@ def grain_batches(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=2, visible=2, skill="evaluation", arguments=("accuracy_guess",))
 def accuracy_guess(draw: Draw) -> Iterator[Case]:
-    yield Case(
-        "a number was committed",
-        run=lambda guess: guess,
-        judge=lambda guess: (
-            None
-            if isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 <= guess <= 1
-            else "commit an accuracy from 0 to 1 before you run the next cell; any number earns the points"
-        ),
-        want="a number from 0 to 1; whether it is right does not matter",
-    )
+    yield committed(most=1)
 
 
 def trial_cases(draw: Draw, patients: int, assays: int) -> Iterator[Case]:

@@ -18,6 +18,7 @@ from gradlab.checks import sharding_verdicts as verdicts
 from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import exercise
+from gradlab.checks.prediction import committed
 from gradlab.checks.programs import once, product_flops, product_types, run, sent
 from gradlab.seam import probe
 from gradlab.seam.handle import Handle, StudentError, to_numpy
@@ -82,23 +83,9 @@ def memory_per_device(draw: Draw) -> Iterator[Case]:
             )
 
 
-def _committed(name: str, because: str) -> Case:
-    return Case(
-        "a number was committed",
-        run=lambda guess: guess,
-        judge=lambda guess: (
-            None
-            if isinstance(guess, (int, float)) and not isinstance(guess, bool) and 0 < guess < np.inf
-            else "commit a positive number before you run the next cell; any number earns the point"
-        ),
-        want="a positive number; whether it is right does not matter",
-        because=because,
-    )
-
-
 @exercise(points=1, visible=1, skill="scaling", arguments=("devices_guess",))
 def fewest_devices(draw: Draw) -> Iterator[Case]:
-    yield _committed("devices_guess", "The next cell computes the number with your own calculator.")
+    yield committed()
 
 
 @exercise(points=8, visible=4, skill="scaling", arguments=("flops_per_token", "utilisation"))
@@ -411,7 +398,7 @@ def _planned(deep: Handle, layers: dict, x: np.ndarray, remat: bool) -> float:
 
 @exercise(points=1, visible=1, skill="efficiency", arguments=("factor_guess",))
 def remat_factor(draw: Draw) -> Iterator[Case]:
-    yield _committed("factor_guess", "The next cell asks the compiler.")
+    yield committed()
 
 
 @exercise(points=6, visible=3, skill="numerics")
@@ -469,7 +456,7 @@ def process_rows(draw: Draw) -> Iterator[Case]:
         want="ValueError",
         because="Rows that nobody has, or two have, change the gradient without a word.",
     )
-    batch = draw.normal(4 * draw.size(1, 3), draw.size(3, 5))
+    batch = draw.normal(8 * draw.size(1, 2), draw.size(3, 5))
     for axes in ((4, 2), (2, 1)):
         wanted = oracles.shard_shape(batch.shape, P("data"), axes)
         yield Case(

@@ -1,7 +1,7 @@
 """The training loop: fetch a batch, step, report, save; begin where the last checkpoint ends."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -77,6 +77,23 @@ class _Clock:
         seconds = (now - self.began) / max(step - self.first, 1)
         rate = self.tokens / seconds if seconds else 0.0
         return Progress(step, float(metrics.loss), float(metrics.gradient_norm), rate, seconds * (self.steps - step))
+
+
+def learning_curve(
+    trainer: Trainer, corpus: Corpus, marks: Sequence[int], report: Callable[[int, float], None] = lambda *_: None
+) -> list[float]:
+    """Train to the last of `marks`, which are steps in rising order. The held-out loss at each, also reported there."""
+    state, found, first = trainer.init(), [], 1
+    for mark in marks:
+        for step in range(first, mark + 1):
+            state, metrics = trainer.step(
+                state, place(batch_at(corpus.train, step, trainer.config, trainer.recipe), trainer.batch_sharding)
+            )
+            jax.block_until_ready(metrics)  # steps that overlap deadlock on emulated devices
+        found.append(held_out_loss(trainer, state, corpus, batches=2 * HELD_OUT_BATCHES))
+        report(mark, found[-1])
+        first = mark + 1
+    return found
 
 
 def held_out_loss(trainer: Trainer, state: TrainState, corpus: Corpus, batches: int = HELD_OUT_BATCHES) -> float:

@@ -51,6 +51,17 @@ def remainder_thrown_away(batch, count):
 
 
 @mistake(of="shard_batch")
+def always_one_row_more(batch, count):
+    """Rounding up is dividing with // and adding one.
+
+    Not where the division leaves nothing: an even batch needs no filling. Round up only what has a remainder.
+    """
+    rows, length = _length(batch) // count + 1, _length(batch)
+    full = each(lambda leaf: jnp.pad(leaf, [(0, rows * count - length)] + [(0, 0)] * (leaf.ndim - 1)), batch)
+    return _cut(full, count, rows), (jnp.arange(rows * count) < length).reshape(count, rows)
+
+
+@mistake(of="shard_batch")
 def filling_counted_as_real(batch, count):
     """Zeros are harmless, so that the mask can be True everywhere.
 
@@ -283,6 +294,10 @@ def leaves_taken_apart_backwards(gradients, axis_name):
 # --- weighted_gradient
 
 
+def _mean_of_all(params: Any, losses: Any, x: Any, y: Any, mask: Any, axis_name: str) -> Any:
+    return lax.psum(jnp.sum(mask * losses(params, x, y)), axis_name) / lax.psum(mask.sum(), axis_name)
+
+
 @mistake(of="weighted_gradient")
 def mean_of_unequal_means(losses, params, x, y, mask, axis_name):
     """The mean over devices of each device's mean is the mean.
@@ -330,12 +345,18 @@ def differentiated_through_the_psum(losses, params, x, y, mask, axis_name):
 
     In pmap the derivative of psum is psum: each gradient has been multiplied by n. Differentiate the local sum.
     """
-
-    def whole(p):
-        return lax.psum(jnp.sum(mask * losses(p, x, y)), axis_name) / lax.psum(mask.sum(), axis_name)
-
-    value, grads = jax.value_and_grad(whole)(params)
+    value, grads = jax.value_and_grad(_mean_of_all)(params, losses, x, y, mask, axis_name)
     return value, lax.psum(grads, axis_name)
+
+
+@mistake(of="weighted_gradient")
+def gradient_of_the_global_loss(losses, params, x, y, mask, axis_name):
+    """The loss is that of all devices, so its gradient is too.
+
+    In pmap each device differentiates by its own copy of the parameters. What it gets is its own share, n times too
+    large, and without the examples of others. Differentiate the local sum, and psum the gradient.
+    """
+    return jax.value_and_grad(_mean_of_all)(params, losses, x, y, mask, axis_name)
 
 
 @mistake(of="weighted_gradient")
@@ -419,10 +440,11 @@ def variances_averaged(x, axis_name, eps=1e-5):
 
 
 @mistake(of="sync_batch_norm")
-def first_the_mean_then_the_variance(x, axis_name, eps=1e-5):
-    """The variance needs the mean, so there are two rounds.
+def two_collectives_for_two_moments(x, axis_name, eps=1e-5):
+    """Two moments take two collectives, one after the other or in one call with a tuple.
 
-    The numbers are right, at twice the latency in every layer. The two moments can travel together.
+    A pmean of a tuple is one message for each array. The numbers are right, at twice the latency in every layer. Make
+    one array of the two moments first.
     """
     mean = lax.pmean(x.mean(axis=0), axis_name)
     return _normal(x, mean, lax.pmean(jnp.square(x - mean).mean(axis=0), axis_name), eps)
@@ -518,7 +540,9 @@ def _links(size: int) -> list[tuple[int, int]]:
     return [(i, (i + 1) % size) for i in range(size)]
 
 
-def _ring(x: Any, axis_name: str, size: int, *, rounds: Any = None, shift: int = 0, add: bool = True) -> Any:
+def _ring(
+    x: Any, axis_name: str, size: int, *, rounds: Any = None, shift: int = 0, add: bool = True, keep: bool = False
+) -> Any:
     d, chunks = lax.axis_index(axis_name), x.reshape(size, x.size // size)
     scatter, gather = rounds or (size - 1, size - 1)
     for s in range(scatter):
@@ -527,7 +551,8 @@ def _ring(x: Any, axis_name: str, size: int, *, rounds: Any = None, shift: int =
         chunks = place.add(got) if add else place.set(got)
     for s in range(gather):
         got = lax.ppermute(chunks[(d + 1 - s + shift) % size], axis_name, _links(size))
-        chunks = chunks.at[(d - s + shift) % size].set(got)
+        place = chunks.at[(d - s + shift) % size]
+        chunks = place.add(got) if keep else place.set(got)
     return chunks.reshape(-1)
 
 
@@ -569,6 +594,15 @@ def replaced_and_not_added(x, axis_name, size):
     In the second half. In the first, what arrives is a sum so far, and your own chunk is still to be added to it.
     """
     return _ring(x, axis_name, size, add=False)
+
+
+@mistake(of="ring_all_reduce")
+def added_in_both_halves(x, axis_name, size):
+    """What arrives is added to what is there, in all steps.
+
+    In the second half a finished sum arrives. Your own share is in it already, and adding counts some devices twice.
+    """
+    return _ring(x, axis_name, size, keep=True)
 
 
 @mistake(of="ring_all_reduce")

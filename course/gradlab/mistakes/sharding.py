@@ -72,6 +72,29 @@ def shares_rounded_down(parameters, devices, zero_stage, parameter_bytes=2, grad
     return {k: b * (parameters // devices if zero_stage >= first[k] else parameters) for k, b in sizes.items()}
 
 
+@mistake(of="memory_per_device")
+def bytes_rounded_up(parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12):
+    """It is bytes that must be whole.
+
+    A device holds whole parameters, and none is cut in the middle. Round up their number, then multiply by the bytes.
+    """
+    sizes, first = _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), {"parameters": 3, "gradients": 2}
+    return {
+        k: math.ceil(parameters * b / devices) if zero_stage >= first.get(k, 1) else parameters * b
+        for k, b in sizes.items()
+    }
+
+
+@mistake(of="memory_per_device", position=1)
+def scores_of_all_heads_are_kept(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """Each device keeps the scores of attention.
+
+    Of its own heads, which are one part in t. That is the t below the last term.
+    """
+    bracket = 10 + 24 / tensor + (5 * heads * sequence / width if recompute == "none" else 0)
+    return layers * sequence * batch * width * (2 if recompute == "full" else bracket)
+
+
 @mistake(of="memory_per_device", position=1)
 def scores_are_forgotten(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
     """What a layer keeps grows in proportion to the number of tokens.
@@ -101,6 +124,15 @@ def the_forward_pass_only(layers, width, vocabulary, sequence):
     Forward it does. The backward pass makes two more products of the same size: six altogether.
     """
     return 2 * (12 * layers * width**2 + vocabulary * width) + 4 * layers * sequence * width
+
+
+@mistake(of="flops_per_token")
+def attention_goes_forward_only(layers, width, vocabulary, sequence):
+    """Attention takes 4 T d operations in each layer.
+
+    In the forward pass. Its two products have a backward pass of twice the work, like all products.
+    """
+    return 6 * (12 * layers * width**2 + vocabulary * width) + 4 * layers * sequence * width
 
 
 @mistake(of="flops_per_token")
@@ -790,8 +822,6 @@ def rows_are_cut_over_all_devices(local, mesh):
 
     Those along "model" work on the same rows, with other parts of the weights. Cut along "data" alone.
     """
-    if len(local) % mesh.size:
-        return jax.make_array_from_process_local_data(NamedSharding(mesh, P("model")), np.asarray(local))
     return jax.make_array_from_process_local_data(NamedSharding(mesh, P(("data", "model"))), np.asarray(local))
 
 
