@@ -33,7 +33,6 @@
 # functions of such objects.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +52,7 @@ from gradlab.trials import Stream
 from gradlab.widgets.behaviour.module import behaviour_of
 from gradlab.widgets.confusion import Confusion
 from gradlab.widgets.dashboard import Dashboard
+from gradlab.widgets.gradient_flow.steps import StepFlow
 
 # %% [markdown]
 # ## 1. A network with batch norm and dropout
@@ -195,6 +195,15 @@ from gradlab_grading.hidden import training as hidden
 
 hidden.train_step(train_step)
 ### END HIDDEN TESTS
+
+# %% [markdown]
+# **See it.** Your step trains a deep network on digits: twenty layers of 64 units. It is the map of lab 03, now of the
+# gradients that *your step returns* for the weights of each layer, and beside it how far the step moves them. Let the
+# weights start too small: what reaches the first layer? Switch to Adam. Its gradients vanish as much, and its updates do
+# not: it divides each gradient by its own size. Then mend the cause, with layer norm or residual connections.
+
+# %%
+StepFlow(train_step, depth=20)
 
 # %% [markdown]
 # ### Predict: how often is it traced?
@@ -518,13 +527,15 @@ hidden.fit(fit)
 # makes one more. Move the learning rate while it runs. Watch the gradients of the first layer: which learning rate
 # makes them die, and which makes the loss jump? The updates, divided by the size of the weights, should be about a thousandth.
 #
-# Stop it, run the cell again, and press *Start*: it goes on from its checkpoint.
+# Stop it, run the cell again, and press *Start*: it goes on from its checkpoint, even after a restart of the kernel. To
+# begin anew, run `import shutil; shutil.rmtree(live_folder)` first. Do so too when you have changed the network: the old
+# checkpoint does not fit it.
 
 # %%
 data = digit_images()
 live = CNN(nnx.Rngs(0))
 live_optimizer = nnx.Optimizer(live, optax.inject_hyperparams(optax.adam)(learning_rate=1e-3), wrt=nnx.Param)
-live_folder = Path(tempfile.gettempdir()) / "gradlab-live"
+live_folder = Path.home() / ".cache" / "gradlab" / "digits"
 
 
 def run(on_step):
@@ -956,7 +967,7 @@ hidden.character_model(CharacterModel)
 # %% [markdown]
 # **See it.** Your loop, unchanged, trains it. Stop the kernel in the middle if you like, with the stop button: running the cell
 # again goes on where it was. An untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each character
-# occurs gives about 3.2. `shutil.rmtree(folder)` starts afresh.
+# occurs gives about 3.2. To start afresh, `import shutil; shutil.rmtree(folder)`.
 
 # %%
 library = corpus.standard_library(200_000)
@@ -964,7 +975,7 @@ starts = np.arange(0, len(library.train) - 41, 40)
 windows, following = character_batch(library.train, starts, 40)
 writer = CharacterModel(nnx.Rngs(0), vocabulary=len(corpus.ALPHABET))
 writer_optimizer = nnx.Optimizer(writer, optax.adam(5e-3), wrt=nnx.Param)
-folder = Path(tempfile.gettempdir()) / "gradlab-characters"
+folder = Path.home() / ".cache" / "gradlab" / "characters"
 
 with Bar("characters", 300) as bar:
     listen = lambda step, loss, accuracy, _: bar.show(step, loss=loss, accuracy=accuracy)  # noqa: E731
@@ -1012,21 +1023,21 @@ print(text)
 # Two answers of a few sentences each.
 #
 # 1. After every restart, a colleague's training loss jumps and needs some hundred steps to come back; the validation accuracy
-#    at the restart is as it was. What is missing in the checkpoint, and how can you tell from the two facts? *(5 points: the
-#    optimizer's state, 2; parameters and statistics are there since the accuracy is as it was, 1; moments start from zero, so
-#    steps are of the wrong length or direction, 1; a test that would have found it, 1.)*
+#    at the restart is as it was. What is missing in the checkpoint, and how can you tell from the two facts? *(5 points:
+#    what is missing, 2; what the unchanged accuracy shows, 1; how the jump comes about, 1; a test that would have found
+#    it, 1.)*
 # 2. A team tries 200 settings on 300 validation images, and reports the best one's validation accuracy, 99.3 %. Why is the
-#    number too good, and what should they report? *(5 points: the maximum of many noisy numbers is biased upwards, 2; one
-#    image is 0.33 %, so the noise is as large as the differences, 1; the test accuracy of the chosen setting, 1; opened
-#    once, 1.)*
+#    number too good, and what should they report? *(5 points: what choosing does to the number, 2; how large the noise is
+#    beside the differences, 1; what to report, 1; how often it may be looked at, 1.)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-training", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 10}
 # ### BEGIN SOLUTION
-# 1. The optimizer's state. The accuracy at the restart is as before, so the parameters and the statistics of batch norm are
-#    there. Adam's moments are zero again and its count is one: the first steps are large and follow single noisy gradients.
-#    A test that compares ten steps after a restart with ten steps without one, bit by bit, finds it.
-# 2. Each validation accuracy is the true one plus noise: one image is 0.33 %. The best of 200 is the one with the luckiest
-#    noise too, so its number is biased upwards. They should open the test part once, for the chosen setting, and report that.
+# 1. The optimizer's state (2 points). Parameters and batch norm's statistics are there, since the accuracy is as it was (1).
+#    Adam's moments and its count start from zero: the first steps have full length in every direction and follow single
+#    noisy gradients (1). A test that compares ten steps after a restart with ten steps without one, bit by bit (1).
+# 2. Each validation accuracy is the true one plus noise, and the best of 200 has the luckiest noise: a maximum of noisy
+#    numbers is biased upwards (2). One image is 0.33 %, so the noise is as large as the differences (1). They should report
+#    the test accuracy of the chosen setting (1), and open the test part once (1).
 # ### END SOLUTION
 
 # %% [markdown]

@@ -1,14 +1,17 @@
-"""The gradient flow widget: its training run agrees with JAX, and it says when the student's function does not."""
+"""The maps of gradient flow: their training runs agree with JAX, and they say when a student's function does not."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 from gradlab.mistakes import backward as mistakes
 from gradlab.widgets import GradientFlow
 from gradlab.widgets.gradient_flow import picture
-from gradlab.widgets.gradient_flow.training import BINS, LEARNING_RATE, Setting, start, train
+from gradlab.widgets.gradient_flow.steps import StepFlow, StepSetting
+from gradlab.widgets.gradient_flow.training import BINS, LEARNING_RATE, Setting, histograms, start, train
 from gradlab_grading.reference import lab_folders, reference
 
 SHORT = Setting("glorot", depth=5)
@@ -45,7 +48,7 @@ def test_the_update_is_the_learning_rate_times_the_gradient(run):
 
 
 def test_every_entry_is_in_a_histogram(run):
-    counts = run.histograms()
+    counts = histograms(run.cotangents)
     assert counts.shape == (len(run.weights), 6, BINS)
     assert (counts.sum(-1) == run.x.size).all()
 
@@ -78,9 +81,64 @@ def test_what_the_students_code_raises_is_said(names):
 
 @pytest.mark.parametrize(("sizes", "word"), [([-3.0, 0], "vanishes"), ([2.0, 0], "explodes"), ([0.2, 0], "arrives")])
 def test_the_verdict(sizes, word):
-    assert word in picture.verdict(np.array(sizes))
+    assert word in picture.verdict(np.array(sizes), "The gradient at the input", "the output's")
 
 
 def test_a_setting_that_there_is_not_is_refused(names):
     with pytest.raises(ValueError, match="depth=7: choose one of 5, 10, 20, 30"):
         GradientFlow(names["gradient_flow"], names["deep_init"], depth=7)
+
+
+SHALLOW = StepSetting(depth=5)
+
+
+@nnx.jit
+def train_step(model, optimizer, x, labels, scale=1.0):
+    """A right step, whose loss can be scaled, which makes it wrong."""
+
+    def loss(model):
+        logits = model(x)
+        return scale * optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), logits
+
+    (value, logits), slope = nnx.value_and_grad(loss, has_aux=True)(model)
+    optimizer.update(model, slope)
+    return value, (logits.argmax(-1) == labels).mean(), slope
+
+
+def test_a_right_step_agrees_with_jax_and_with_the_run_of_lab_03(run):
+    flow = StepFlow(train_step).measure(SHALLOW)
+    assert (flow.problem, flow.departs, flow.measured_by) == (None, None, "your train_step")
+    assert (flow.histograms.sum(-1) == 64 * 64).all()
+    # The same start, batch, and rate: two programs of five layers that round differently part slowly.
+    np.testing.assert_allclose(flow.ratios, np.log10(run.ratios), atol=0.01)
+    np.testing.assert_allclose(
+        flow.sizes[0] + np.log10(LEARNING_RATE), flow.ratios[0] + _sizes(run.weights[0]), atol=0.01
+    )
+
+
+def _sizes(weights):
+    return np.log10(np.sqrt(np.mean(weights**2, axis=(1, 2))))
+
+
+def test_the_first_update_of_adam_is_its_rate_whatever_the_gradient():
+    flow = StepFlow(train_step).measure(StepSetting("small", depth=10, optimizer="adam"))
+    assert picture.verdict(flow.sizes[0], "A", "B").endswith("it vanishes.")
+    # Every entry moves by the rate, 1e-3, and the weights have a standard deviation of 1/16.
+    np.testing.assert_allclose(flow.ratios[0], np.log10(16e-3), atol=0.02)
+
+
+def test_a_wrong_step_is_found_out():
+    doubled = StepFlow(lambda *batch: train_step(*batch, 2.0)).measure(SHALLOW)
+    assert "Your train_step departs from JAX: at layer 5 it finds" in doubled.departs
+
+
+def test_what_a_step_raises_or_returns_instead_is_said():
+    def stub(*_):
+        raise NotImplementedError
+
+    assert StepFlow(stub).measure(SHALLOW).problem == "train_step: not written yet"
+    assert "not written yet" in StepFlow(stub).picture()[1]
+    nothing = StepFlow(lambda *batch: (*train_step(*batch)[:2], {})).measure(SHALLOW)
+    assert "the gradients have shape nothing, and (5, 64, 64) is asked for" in nothing.problem
+    with pytest.raises(ValueError, match="optimizer='momentum': choose one of sgd, adam"):
+        StepFlow(stub, optimizer="momentum")

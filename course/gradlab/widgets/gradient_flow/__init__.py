@@ -1,9 +1,6 @@
 """Gradient flow, for lab 03: the size of the gradient by layer and training step, by the student's own functions."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from html import escape
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,27 +8,19 @@ import numpy as np
 from jaxtyping import Float
 
 from gradlab.landscapes import PIXELS
-from gradlab.widgets.base import Answer, Widget, bundle
-from gradlab.widgets.gradient_flow import picture
-from gradlab.widgets.gradient_flow.training import BINS, GAINS, HIGHEST, LOWEST, STEPS, Run, Setting, start, train
+from gradlab.widgets.gradient_flow.map import Flow, FlowMap, Words, departure, log, nothing, sentence
+from gradlab.widgets.gradient_flow.training import GAINS, STEPS, Run, Setting, histograms, start, train
 
-HERE = Path(__file__).parent
-DEPTHS = [5, 10, 20, 30]
-DEPARTS = 0.02  # of the logarithm: five per cent, far more than float32 rounds off in thirty layers
-
-
-@dataclass(frozen=True)
-class Flow:
-    """What is shown for a setting: log10 of each gradient's size, and who measured it."""
-
-    run: Run | None
-    sizes: Float[np.ndarray, "times depth+1"]
-    measured_by: str
-    problem: str | None
-    departs: str | None
+WORDS = Words(
+    row="Activation",
+    first=0,
+    start="The gradient at the input",
+    end="the output's",
+    hint="Blue: smaller than at the output. Vermilion: larger. The output is at the top; the gradient walks down.",
+)
 
 
-class GradientFlow(Widget):
+class GradientFlow(FlowMap):
     """A map of gradient sizes, layer by layer, while a deep network learns digits.
 
     `flow` is the student's `gradient_flow(weights, x, cotangent, activation)`, and `init` the student's
@@ -42,58 +31,10 @@ class GradientFlow(Widget):
     there is not.
     """
 
-    _esm = bundle(HERE / "view.js")
-    _css = bundle(HERE / "view.css")
-
-    def __init__(
-        self,
-        flow: Callable[..., Any],
-        init: Callable[..., Any],
-        *,
-        weights: str = "yours",
-        activation: str = "tanh",
-        depth: int = 30,
-        normalise: bool = False,
-        residual: bool = False,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, flow: Callable[..., Any], init: Callable[..., Any], **where: Any) -> None:
         self._flow, self._init = flow, init
-        self.setting = Setting(weights, activation, depth, normalise, residual, seed)
-        for name, value, allowed in (
-            ("weights", weights, ["yours", *GAINS]),
-            ("activation", activation, ["tanh", "relu"]),
-            ("depth", depth, DEPTHS),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name}={value!r}: choose one of {', '.join(map(str, allowed))}")
-        config = {
-            "setting": asdict(self.setting),
-            "depths": DEPTHS,
-            "steps": STEPS,
-            "bins": BINS,
-            "lowest": LOWEST,
-            "highest": HIGHEST,
-            "band": picture.BAND,
-        }
-        super().__init__(label="Gradient flow through a deep network while it learns.", config=config)
-
-    def answer_flow(self, question: dict[str, Any]) -> Answer:
-        """One training run.
-
-        The buffers hold log10 of the gradients' sizes, float32 (times, depth+1); counts of the histograms, uint16
-        (times, depth+1, bins); and log10 of the update-to-weight ratios, float32 (times, depth). What is not finite is
-        nan.
-        """
-        flow = self.measure(Setting(**question["setting"]))
-        words = {"problem": flow.problem, "departs": flow.departs, "measuredBy": flow.measured_by}
-        if flow.run is None:
-            return words | {"verdicts": []}, []
-        buffers = [
-            flow.sizes.astype(np.float32).tobytes(),
-            flow.run.histograms().tobytes(),
-            _log(flow.run.ratios).astype(np.float32).tobytes(),
-        ]
-        return words | {"verdicts": [picture.verdict(row) for row in flow.sizes]}, buffers
+        label = "Gradient flow through a deep network while it learns."
+        super().__init__(Setting(**where), ["yours", *GAINS], WORDS, label=label)
 
     def measure(self, setting: Setting) -> Flow:
         """Trains by a setting and measures the gradients of every snapshot."""
@@ -105,16 +46,17 @@ class GradientFlow(Widget):
             else:
                 weights = start(setting)
         except Exception as error:  # noqa: BLE001 - whatever the student's code raises is shown in the widget
-            return Flow(None, np.zeros((0, 0)), "nobody", f"deep_init: {_sentence(error)}", None)
+            return nothing(f"deep_init: {sentence(error)}")
         run = train(setting, weights)
-        library = _log(run.sizes)
+        library = log(run.sizes)
+        shown = (histograms(run.cotangents), log(run.ratios))
         if setting.normalise or setting.residual:
-            return Flow(run, library, "JAX, since your gradient_flow is for plain layers", None, None)
+            return Flow(library, *shown, "JAX, since your gradient_flow is for plain layers")
         try:
-            mine = _log(np.stack([self._measured(run, time, setting) for time in range(len(STEPS))]))
+            mine = log(np.stack([self._measured(run, time, setting) for time in range(len(STEPS))]))
         except Exception as error:  # noqa: BLE001 - see above
-            return Flow(run, library, "JAX", f"gradient_flow: {_sentence(error)}", None)
-        return Flow(run, mine, "your gradient_flow", None, _departure(mine, library))
+            return Flow(library, *shown, "JAX", f"gradient_flow: {sentence(error)}")
+        return Flow(mine, *shown, "your gradient_flow", departs=departure(mine, library, "gradient_flow", WORDS))
 
     def _measured(self, run: Run, time: int, setting: Setting) -> Float[np.ndarray, " depth+1"]:
         arrays = (jax.numpy.asarray(a) for a in (run.weights[time], run.x, run.cotangents[time, -1]))
@@ -122,32 +64,3 @@ class GradientFlow(Widget):
         if sizes.shape != (setting.depth + 1,):
             raise ValueError(f"the result has shape {sizes.shape}, and {(setting.depth + 1,)} is asked for")
         return sizes
-
-    def picture(self) -> tuple[str, str]:
-        """The map as it stands at first, and the verdict on the untrained network."""
-        flow = self.measure(self.setting)
-        if flow.run is None:
-            return f"<p>{escape(flow.problem or '')}</p>", flow.problem or ""
-        words = f"{picture.verdict(flow.sizes[0])} Measured by {flow.measured_by}."
-        trouble = "".join(f"<p>{escape(text)}</p>" for text in (flow.problem, flow.departs) if text)
-        return f"{picture.still(flow.sizes, self.label)}<p>{escape(words)}</p>{trouble}", words
-
-
-def _log(sizes: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        powers = np.log10(sizes)
-    # A gradient of exactly zero has vanished: it is put at the end of the scale.
-    return np.where(np.isneginf(powers), -45.0, np.where(np.isfinite(powers), powers, np.nan))
-
-
-def _departure(mine: np.ndarray, library: np.ndarray) -> str | None:
-    wrong = ~np.isclose(mine, library, atol=DEPARTS, rtol=0, equal_nan=True)
-    if not wrong.any():
-        return None
-    time, layer = np.argwhere(wrong)[-1] if wrong[0].all() else np.argwhere(wrong)[0]
-    got, want = 10.0 ** mine[time, layer], 10.0 ** library[time, layer]
-    return f"Your gradient_flow departs from JAX: at activation {layer} it finds {got:.3g}, and JAX {want:.3g}."
-
-
-def _sentence(error: Exception) -> str:
-    return "not written yet" if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {error}"
