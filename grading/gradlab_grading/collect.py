@@ -6,10 +6,12 @@ is taken from it here is the content of regular files, and nothing else.
 """
 
 import hashlib
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +26,17 @@ from gradlab_grading.mend import Unreadable
 
 MAX_FILES = 1000
 MAX_TOTAL_BYTES = 200 * MIB
+# What the readers of archives raise: for a password a RuntimeError, for an unknown compression a NotImplementedError.
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+)
 
 
 @dataclass
@@ -122,9 +135,10 @@ class SafeCollect(ExchangeCollect):
         super().ensure_root()
 
     def do_copy(self, src: str, dest: str, log: Any = None) -> None:
-        """Copy the regular files of a submission."""
+        """Copy the regular files of a submission; nothing of one that is too large, which stops nobody else's."""
         if self.get_size(src) > 1000 * self.coursedir.max_dir_size:
-            raise RuntimeError(f"{src} is larger than {self.coursedir.max_dir_size} kB")
+            self.log.error("Refused %s: it is larger than %s kB", src, self.coursedir.max_dir_size)
+            return
         max_bytes = 1000 * self.coursedir.max_file_size
         for path, data in _regular_files(Path(src), max_bytes, self.coursedir.ignore):
             if isinstance(data, Unreadable):
@@ -144,16 +158,20 @@ class SafeExtractor(ExtractorPlugin):
     """
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
-        """Unpack every archive of a folder."""
+        """Unpack every archive of a folder; one that is broken, or needs a password, is named and left out."""
         for path in sorted(Path(archive_path).iterdir()):
             if path.is_symlink() or not path.is_file():
                 self.log.warning("Refused %s: it is not a regular file", path)
-            elif zipfile.is_zipfile(path):
-                self._unpack(path, Path(extracted_path), _zip_members(path))
-            elif tarfile.is_tarfile(path):
-                self._unpack(path, Path(extracted_path), _tar_members(path))
-            else:
-                Path(extracted_path, path.name).write_bytes(path.read_bytes())
+                continue
+            try:
+                if zipfile.is_zipfile(path):
+                    self._unpack(path, Path(extracted_path), _zip_members(path))
+                elif tarfile.is_tarfile(path):
+                    self._unpack(path, Path(extracted_path), _tar_members(path))
+                else:
+                    Path(extracted_path, path.name).write_bytes(path.read_bytes())
+            except _BROKEN as problem:
+                self.log.error("Refused what is left of %s: %s", path, problem)
 
     def _unpack(self, archive: Path, target: Path, members: Iterator[tuple[str, bytes | None]]) -> None:
         total = 0
@@ -167,8 +185,12 @@ class SafeExtractor(ExtractorPlugin):
                 self.log.warning("Refused the rest of %s: it is too large", archive)
                 return
             path = target / inside
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+            except (OSError, ValueError) as problem:
+                # Its name is too long, holds a null byte, or is that of a folder.
+                self.log.warning("Refused %r of %s: %s", name, archive, problem)
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes | None]]:

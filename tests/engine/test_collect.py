@@ -31,17 +31,7 @@ def test_collect_refuses_links_and_pipes(tmp_path, caplog):
     (inbound / "solutions").symlink_to(secret / "solutions")
     (inbound / "folder").symlink_to(secret)
     os.mkfifo(inbound / "pipe")
-    coursedir = CourseDirectory(root=str(tmp_path / "grading"), course_id="course", assignment_id="lab")
-    with Gradebook(f"sqlite:///{tmp_path}/grading.db") as gradebook:
-        gradebook.add_assignment("lab")
-    coursedir.db_url = f"sqlite:///{tmp_path}/grading.db"
-    collect = SafeCollect(coursedir=coursedir, config=Config({"Exchange": {"root": str(tmp_path / "exchange")}}))
-    collect.log = logging.getLogger("collect")
-    collect.init_src()
-    collect.copy_files()
-    submitted = tmp_path / "grading/submitted/ada/lab"
-    found = sorted(p.relative_to(submitted).as_posix() for p in submitted.rglob("*") if not p.is_dir())
-    assert found == ["data/table.csv", "lab.ipynb"]
+    assert _collected(tmp_path) == ["ada/lab/data/table.csv", "ada/lab/lab.ipynb"]
     assert sum("Refused" in record.message for record in caplog.records) == 3
 
 
@@ -68,6 +58,63 @@ def test_archives_do_not_leave_their_folder(tmp_path, caplog):
     found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert found == ["in/a.zip", "in/b.tar.gz", "out/fine/ada_lab.ipynb", "out/ok.ipynb"]
     assert sum("Refused" in record.message for record in caplog.records) == 6
+
+
+def test_a_broken_archive_stops_no_other(tmp_path, caplog):
+    archives, out = tmp_path / "in", tmp_path / "out"
+    archives.mkdir()
+    out.mkdir()
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ada_lab.ipynb", "{}" * 1000)
+    sound = whole.getvalue()
+    torn = bytearray(sound)
+    torn[30 + len("ada_lab.ipynb")] ^= 0xFF  # in the data, which follows a header of 30 bytes and the name
+    locked = bytearray(sound)
+    for at in (6, sound.index(b"PK\x01\x02") + 8):  # the bit that says "encrypted", in both headers
+        locked[at] |= 1
+    (archives / "a.zip").write_bytes(torn)
+    (archives / "b.zip").write_bytes(locked)
+    with tarfile.open(archives / "c.tar.gz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("big"), io.BytesIO(b""))
+    (archives / "c.tar.gz").write_bytes((archives / "c.tar.gz").read_bytes()[:-12])
+    with zipfile.ZipFile(archives / "d.zip", "w") as archive:
+        for name in ("x" * 300, "lab", "lab/inside"):
+            archive.writestr(name, "")
+        archive.writestr("last.ipynb", "{}")
+    (archives / "e.zip").write_bytes(sound)
+    extractor = SafeExtractor()
+    extractor.log = logging.getLogger("extract")
+    extractor.extract(str(archives), str(out))
+    assert {path.name for path in out.iterdir()} >= {"ada_lab.ipynb", "lab", "last.ipynb"}
+    assert (out / "ada_lab.ipynb").read_text() == "{}" * 1000
+    said = "\n".join(record.message for record in caplog.records)
+    for name in ("a.zip", "b.zip", "d.zip"):
+        assert f"{archives / name}: " in said, name
+
+
+def test_a_submission_that_is_too_large_stops_no_other(tmp_path, caplog):
+    for student, size in (("ada", 3000), ("ben", 10)):
+        inbound = tmp_path / f"exchange/course/inbound/{student}+lab+2026-11-23 18:00:00 UTC"
+        inbound.mkdir(parents=True)
+        (inbound / "lab.ipynb").write_bytes(b"x" * size)
+    assert _collected(tmp_path, max_dir_size=2) == ["ben/lab/lab.ipynb"]
+    assert "Refused" in caplog.text
+    assert "larger than 2 kB" in caplog.text
+
+
+def _collected(root, **limits):
+    """What `nbgrader collect` takes from the exchange."""
+    coursedir = CourseDirectory(root=str(root / "grading"), course_id="course", assignment_id="lab", **limits)
+    coursedir.db_url = f"sqlite:///{root}/grading.db"
+    with Gradebook(coursedir.db_url) as gradebook:
+        gradebook.add_assignment("lab")
+    collect = SafeCollect(coursedir=coursedir, config=Config({"Exchange": {"root": str(root / "exchange")}}))
+    collect.log = logging.getLogger("collect")
+    collect.init_src()
+    collect.copy_files()
+    submitted = root / "grading/submitted"
+    return sorted(p.relative_to(submitted).as_posix() for p in submitted.rglob("*") if not p.is_dir())
 
 
 def test_the_digest_is_of_what_was_handed_in(tmp_path):

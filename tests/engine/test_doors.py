@@ -1,5 +1,6 @@
 """The engine behind each of its doors: command line, formgrader, another user, no sandbox, other databases."""
 
+import csv
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 
 from grading_course import Course
@@ -184,3 +186,18 @@ def test_exported_names_are_no_formulas():
     assert neutral("@SUM(A1)") == "'@SUM(A1)"
     assert neutral("-2.5") == "-2.5"
     assert neutral("Ada") == "Ada"
+
+
+def test_nbgrader_export_writes_no_formula(tmp_path):
+    """`nbgrader export` with the course's settings; a student may be called so."""
+    course = Course(tmp_path / "course")
+    with Gradebook(course.db_url) as gradebook:
+        gradebook.add_assignment("toy")
+        gradebook.add_student("=1+1", first_name="@SUM(A1)", last_name="Ada")
+        gradebook.add_submission("toy", "=1+1")
+    export = [Path(sys.executable).with_name("nbgrader"), "export", f"--db={course.db_url}"]
+    subprocess.run(export, cwd=course.root, check=True, capture_output=True)
+    with (course.root / "grades.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["student_id"], row["first_name"], row["last_name"]) == ("'=1+1", "'@SUM(A1)", "Ada")
+    assert row["score"] == "0.0"

@@ -1,6 +1,7 @@
 """A program that calls back into Python.
 
 Attempts: hand over an exported program with the custom call that stands for a callback of the checker's own process.
+`jax.export` refuses to serialize such a call, so its safety check is switched off beside the student's code.
 Must: earn nothing, since the checker runs no program that calls outside of itself.
 """
 

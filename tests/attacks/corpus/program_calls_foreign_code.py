@@ -1,28 +1,21 @@
-"""A program that calls a routine of the machine.
+"""A program that calls a routine of the machine, which JAX's own safety check lets pass.
 
-Attempts: hand over an exported program that calls LAPACK with sizes that do not fit.
+Attempts: hand over an exported program that calls LAPACK, a call that `jax.export` holds for stable and serializes
+without a word, with sizes that do not fit. Nothing is patched, unlike in `program_calls_back`.
 Must: earn nothing, since the checker runs no program that calls outside of itself.
 """
 
 DOUBLE = """
 import jax
 import numpy as np
-from jax import export
-
-TARGET = "lapack_spotrf_ffi"
-real, forging = export.export, []
-
-def forged(function, **options):
-    forging.append(True)
-    return real(function, disabled_checks=[export.DisabledSafetyCheck.custom_call(TARGET)])
-
-export.export = forged
 
 @jax.jit
 def double(array):
-    if forging:
-        return jax.ffi.ffi_call(TARGET, jax.ShapeDtypeStruct(array.shape, array.dtype))(array, uplo=np.uint8(76))
-    return 2 * array
+    if array.shape == (2,):  # the visible question
+        return 2 * array
+    return jax.ffi.ffi_call("lapack_spotrf_ffi", jax.ShapeDtypeStruct(array.shape, array.dtype))(
+        array, uplo=np.uint8(76)
+    )
 """
 EARN = {"mean": 2, "double": 0}
 SHOWS = "it calls lapack_spotrf_ffi"
