@@ -47,7 +47,7 @@ class LiveDisplay(Watcher):
     def begin(self, total: int, workers: int) -> None:
         """Show the bar of the batch, and until the first cell runs that it is being prepared."""
         self.batch = self.progress.add_task(f"submissions, {workers} at a time", total=total)
-        self.warming = self.progress.add_task("  imports, and compiles what this batch asks", total=None)
+        self.warming = self.progress.add_task("  starting; the first time it compiles what the lab needs", total=None)
 
     def cell(self, job: Job, cell: Cell) -> None:
         """Move the line of a worker; the pool has named its threads worker_0, worker_1 and so on."""
