@@ -43,7 +43,10 @@ def test_a_line_for_each_worker(terminal):
     ada, ben, cleo = job(ANNOTATED), job("ben"), job("cleo")
     with LiveDisplay(terminal) as display:
         display.begin(3, 2)
-        assert shown(display) == ["submissions, 2 at a time", "  starting; the first time it compiles what the lab needs"]
+        assert shown(display) == [
+            "submissions, 2 at a time",
+            "  starting; the first time it compiles what the lab needs",
+        ]
         on_worker(0, display.cell, ada, CELLS[0])
         on_worker(1, display.cell, ben, CELLS[3])
         batch, first, second = display.progress.tasks

@@ -381,8 +381,8 @@ def jit_step(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=4, visible=2, skill="performance")
 def efficiency(draw: Draw) -> Iterator[Case]:
-    compute, size = draw.uniform(0.01, 0.1), 1e6 * draw.size(100, 900)
-    latency, bandwidth = 1e-6 * draw.size(20, 90), 1e9 * draw.size(20, 90)
+    compute, size = draw.uniform(0.01, 0.1), 1e6 * draw.integer(100, 900)
+    latency, bandwidth = 1e-6 * draw.integer(20, 90), 1e9 * draw.integer(20, 90)
     # A large model on a fast network, and a tiny one where latency is all.
     situations = {"bandwidth decides": (64, size), "latency decides": (512, 1e3), "one device": (1, size)}
     for name, (count, volume) in situations.items():

@@ -38,6 +38,10 @@ class Draw:
         visible, shift = self._sizes.integers(count), self._sizes.integers(1, max(count, 2))
         return int(low + (visible if self.seed == VISIBLE_SEED else (visible + shift) % count))
 
+    def integer(self, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included, where no program's shapes depend on it."""
+        return int(self.rng.integers(low, high + 1))
+
     def normal(self, *shape: int, scale: float = 1.0) -> Float[np.ndarray, "..."]:
         """Normal numbers in float32."""
         return (scale * self.rng.standard_normal(shape)).astype(np.float32)

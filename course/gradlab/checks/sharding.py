@@ -62,15 +62,16 @@ def memory_per_device(draw: Draw) -> Iterator[Case]:
         want=[oracles.planned_bytes(size, stage) for stage in range(4)],
         because="Arrays of float32 were cut by stage over eight devices, and memory_analysis() asked.",
     )
-    uneven, count = 1000 + draw.size(1, 5), 6
+    uneven, count = 1000 + draw.integer(1, 5), 6
     yield Case(
         "a share that is no whole number",
         run=lambda held, _: held(uneven, count, 3, 2, 4, 8),
         want={name: size * math.ceil(uneven / count) for name, size in zip(oracles.KINDS, (2, 4, 8), strict=True)},
         because="Devices hold whole parameters: the share is rounded up, then multiplied by the bytes.",
     )
-    heads, layers = 2 ** draw.size(1, 4), draw.size(2, 9)
-    shape = {"batch": draw.size(), "sequence": 8 * draw.size(), "width": 16 * heads, "heads": heads, "layers": layers}
+    heads, layers = 2 ** draw.integer(1, 4), draw.integer(2, 9)
+    batch, length = draw.integer(2, 7), 8 * draw.integer(2, 7)
+    shape = {"batch": batch, "sequence": length, "width": 16 * heads, "heads": heads, "layers": layers}
     for recompute in ("none", "selective", "full"):
         for tensor in (1, 2):
             yield Case(
@@ -90,8 +91,8 @@ def fewest_devices(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=8, visible=4, skill="scaling", arguments=("flops_per_token", "utilisation"))
 def flops_per_token(draw: Draw) -> Iterator[Case]:
-    heads = draw.size(1, 2)
-    sizes = {"layers": draw.size(1, 3), "width": 8 * heads, "vocabulary": draw.size(11, 30)}
+    heads = draw.integer(1, 2)
+    sizes = {"layers": draw.integer(1, 3), "width": 8 * heads, "vocabulary": draw.integer(11, 30)}
     for length in (4, 16):
         yield Case(
             f"a GPT of {sizes['layers']} layers, {length} tokens: counted in its gradient's program",
@@ -100,7 +101,7 @@ def flops_per_token(draw: Draw) -> Iterator[Case]:
             weight=2,
             because="Every matrix product of the traced training step was counted, forward and backward.",
         )
-    rate, work, peak = 1000.0 * draw.size(2, 9), 1e6 * draw.size(2, 9), 1e12
+    rate, work, peak = 1000 * draw.uniform(2, 9), 1e6 * draw.uniform(2, 9), 1e12
     for devices in (1, 4):
         yield close(
             f"utilisation of {devices} device{'s' * (devices > 1)}",
@@ -364,7 +365,8 @@ def deep_loss(draw: Draw) -> Iterator[Case]:
         because="Lines of the traced program. A Python loop makes a copy for each layer, jax.lax.scan makes one.",
     )
     # A layer keeps about 27 arrays of the size of x where nothing is recomputed, 6 of them four times as wide.
-    most = len(many["up"]) + 30
+    # With it, the plan has room for two copies of one layer's weights.
+    most = len(many["up"]) + 30 + 16 * width // rows
     yield Case(
         "with remat, one input a layer is kept",
         run=lambda deep: _planned(deep, many, x, True),
