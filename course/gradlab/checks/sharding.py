@@ -62,7 +62,7 @@ def memory_per_device(draw: Draw) -> Iterator[Case]:
         want=[oracles.planned_bytes(size, stage) for stage in range(4)],
         because="Arrays of float32 were cut by stage over eight devices, and memory_analysis() asked.",
     )
-    uneven, count = 1000 + draw.integer(1, 5), 6
+    uneven, count = 6 * draw.integer(100, 900) + 1, 6
     yield Case(
         "a share that is no whole number",
         run=lambda held, _: held(uneven, count, 3, 2, 4, 8),
