@@ -1,9 +1,14 @@
 """Rules of marking: lateness, a submission that cannot be graded, cells that never ran."""
 
+import os
+import signal
+
 import pytest
+import typer
 from nbgrader.api import Gradebook
 
 from grading_course import Course
+from gradlab_grading import engine_cli
 from gradlab_grading.grader import Grader
 from toy_assignment import CONFIG, write_source
 
@@ -54,6 +59,31 @@ def test_a_submission_that_cannot_be_graded_is_named_and_stops_nobody(tmp_path, 
     monkeypatch.undo()
     again = course.grade("toy")
     assert {name: it.status for name, it in again.items()} == {"ada": "skipped", "ben": "graded", "cleo": "skipped"}
+
+
+def test_a_failure_is_in_nbgraders_log_and_in_the_summary(tmp_path, monkeypatch, capsys):
+    """`c.NbGrader.logfile` holds the traceback, the table a line; the exit status tells a script."""
+    handed_in(tmp_path, ["ada"], config=f'c.NbGrader.logfile = "{tmp_path}/errors.log"\n')
+
+    def fails(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Grader, "prepare", fails)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(typer.Exit) as end:
+            engine_cli.grade(lab="toy", course=tmp_path, jobs=1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.exit_code == 1
+    log = (tmp_path / "errors.log").read_text()
+    assert "ada: Traceback" in log
+    assert "OSError: the disk is full" in log
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [part.strip() for part in line.split("│")[1:3]] == ["ada", "failed"]
+    assert "the disk is full" in line
 
 
 def test_the_feedback_says_why_a_cell_never_ran(tmp_path):
