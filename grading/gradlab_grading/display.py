@@ -85,7 +85,7 @@ class LiveDisplay(Watcher):
 def summary(outcomes: list[Outcome], mode: str) -> Table:
     """The table at the end of a run in `mode`, or with none where nothing was run."""
     places = {CHECKER: "test cells ran in the checker", KERNEL: "test cells ran in the student kernel"}
-    table = Table(title=places.get(mode, "nothing was run: the outputs that were handed in decided"))
+    table = Table(title=places.get(mode, "nothing was run: saved outputs decided"))
     for name in ("student", "result", "score", "time", "notes"):
         table.add_column(name, justify="right" if name in ("score", "time") else "left")
     for outcome in sorted(outcomes, key=lambda it: it.student):

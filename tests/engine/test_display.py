@@ -80,5 +80,5 @@ def test_the_summary_shows_what_students_wrote_as_it_is(terminal):
     for words in (ANNOTATED, "1.5 of 2", "3.2 s", "[b]one[/b]", "two"):
         assert words in text
     assert text.index(ANNOTATED) < text.index("zoe")
-    assert summary(outcomes, "").title == "nothing was run: the outputs that were handed in decided"
+    assert summary(outcomes, "").title == "nothing was run: saved outputs decided"
     assert outcomes[1].notes == ["[b]one[/b]", "two"]

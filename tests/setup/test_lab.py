@@ -57,7 +57,11 @@ def test_formgrader_is_for_staff(address):
     disabled = re.search(r'"disabledExtensions": (\[.*?\])', answer(address)).group(1)
     if "workspaces/staff" in address:
         assert "@jupyter/nbgrader:formgrader" not in disabled
-        assert "<title>nbgrader formgrade</title>" in answer(address, "/formgrader/manage_assignments")
+        page = answer(address, "/formgrader/manage_assignments")
+        assert "<title>nbgrader formgrade</title>" in page
+        assert "exchange directory at" not in page  # where it is missing, nothing can be released
+        listed = {assignment["name"] for assignment in json.loads(answer(address, "/formgrader/api/assignments"))}
+        assert listed >= {source.parent.name for source in ROOT.glob("solutions/*/*.py")}
         tabs = json.loads(answer(address, "/lab/api/workspaces/staff"))["data"]["layout-restorer:data"]["main"]["dock"]
         assert tabs["widgets"] == ["notebook:course/start.ipynb", "nbgrader-formgrader:nbgrader-formgrader"]
     else:
