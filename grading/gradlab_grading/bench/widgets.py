@@ -149,6 +149,6 @@ _RING_INPUTS = (
     ("move the bandwidth", "the view", _slide("bandwidth β, GB/s", turn=3)),
 )
 _MESH_INPUTS = (
-    ("move the batch", "the kernel", _slide("batch, sequences", turn=2)),
+    ("move the batch", "the view", _slide("batch, sequences", turn=2)),
     ("write a spec", "the kernel", _write),
 )
