@@ -938,7 +938,8 @@ rehearsal.train_in_two(process_rows, global_batch)
 # %% [markdown]
 # **Kill one.** Two processes train the small GPT and save a checkpoint every ten steps. When step 25 is reported, process 1
 # is killed as a lost host would be. The other one notices that its partner does not answer, says so, and stops. Started
-# again, both go on from the last checkpoint, and not from the beginning.
+# again, both go on from the last checkpoint, and not from the beginning. Should a process be lost where nobody killed it,
+# run the last cell once more: that is what checkpoints are for.
 
 # %%
 saved = tempfile.mkdtemp()
