@@ -613,7 +613,7 @@ for title, spec in {"whole": P(), "over data": P("data"), "over data and model":
 #   heads, and by hidden units. Their biases, `qkv.bias` (layers, heads, 3, size) and `up.bias`, may be cut in the same way.
 # - `out.kernel` (layers, heads, size, width) and `down.kernel` (layers, inner, width) are cut into rows along "model".
 # - `tokens.embedding` (vocabulary, width) is also the output layer. Its words are cut along "model".
-# - Every matrix, `positions.embedding` included, is cut along "data" on another axis too, or on the same one.
+# - Every matrix is cut along "data" as well, on another axis or on the same one; `positions.embedding` along "data" alone.
 # - Norms, and biases that are added after a sum over devices (`out.bias`, `down.bias`), are whole on every device.
 #
 # <details><summary>Hint 1: an idea</summary>
