@@ -613,7 +613,7 @@ for title, spec in {"whole": P(), "over data": P("data"), "over data and model":
 #   heads, and by hidden units. Their biases, `qkv.bias` (layers, heads, 3, size) and `up.bias`, may be cut in the same way.
 # - `out.kernel` (layers, heads, size, width) and `down.kernel` (layers, inner, width) are cut into rows along "model".
 # - `tokens.embedding` (vocabulary, width) is also the output layer. Its words are cut along "model".
-# - Every matrix, `positions.embedding` included, is cut along "data" on another axis too, or on the same one.
+# - Every matrix is cut along "data" as well, on another axis or on the same one; `positions.embedding` along "data" alone.
 # - Norms, and biases that are added after a sum over devices (`out.bias`, `down.bias`), are whole on every device.
 #
 # <details><summary>Hint 1: an idea</summary>
@@ -938,7 +938,8 @@ rehearsal.train_in_two(process_rows, global_batch)
 # %% [markdown]
 # **Kill one.** Two processes train the small GPT and save a checkpoint every ten steps. When step 25 is reported, process 1
 # is killed as a lost host would be. The other one notices that its partner does not answer, says so, and stops. Started
-# again, both go on from the last checkpoint, and not from the beginning.
+# again, both go on from the last checkpoint, and not from the beginning. Should a process be lost where nobody killed it,
+# run the last cell once more: that is what checkpoints are for.
 
 # %%
 saved = tempfile.mkdtemp()

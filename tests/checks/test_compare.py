@@ -46,3 +46,7 @@ def test_agreement(got, want):
 )
 def test_difference_is_named(got, want, says):
     assert says in compare(got, want)
+
+
+def test_a_verdict_in_words_stands_for_itself():
+    assert compare("no", "yes") == "expected 'yes', got 'no'"

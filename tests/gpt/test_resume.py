@@ -7,7 +7,7 @@ import pytest
 from gradlab.corpus import standard_library
 from gradlab.gpt.checkpoints import Checkpoints
 from gradlab.gpt.config import Config, Recipe
-from gradlab.gpt.run import train
+from gradlab.gpt.run import held_out_loss, learning_curve, train
 from gradlab.gpt.trainer import Trainer
 
 CONFIG = Config(context=16, width=32, layers=2, heads=4)
@@ -40,6 +40,14 @@ def test_resume_is_exact(tmp_path):
     # One machine, one program: not a bit differs.
     assert rest.losses == {step: whole.losses[step] for step in (5, 6, 7)}
     jax.tree.map(np.testing.assert_array_equal, rest.state, whole.state)
+
+
+def test_a_learning_curve_ends_where_the_training_does():
+    text, trainer, reported = standard_library(50_000), Trainer(CONFIG, RECIPE), []
+    curve = learning_curve(trainer, text, (2, 7), report=lambda *point: reported.append(point))
+    assert reported == [(2, curve[0]), (7, curve[1])]
+    assert curve[1] == held_out_loss(trainer, train(trainer, text.train).state, text, batches=16)
+    assert curve[1] < curve[0]
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

@@ -26,7 +26,9 @@ def _difference(got: Any, want: Any, rtol: float, atol: float, path: str) -> str
         parts = [(g, w, f"{path}[{i}]") for i, (g, w) in enumerate(zip(got, want, strict=True))]
     elif isinstance(want, (str, bytes, type(None))):
         same = type(got) is type(want) and got == want
-        return None if same else f"expected {want!r}{where}, got {_kind(got)}"
+        # A verdict in words stands for itself: that it is a string says nothing.
+        found = _short(got, 100) if isinstance(got, str) and isinstance(want, str) else _kind(got)
+        return None if same else f"expected {want!r}{where}, got {found}"
     else:
         return _array_difference(got, want, rtol, atol, where)
     return next((found for g, w, p in parts if (found := _difference(g, w, rtol, atol, p))), None)
