@@ -55,6 +55,12 @@ def _network(seed: int, dropout: float, tx: optax.GradientTransformation) -> tup
     return model, nnx.Optimizer(model, tx, wrt=nnx.Param)
 
 
+@nnx.jit
+def _answer(model: nnx.Module, inputs: jax.Array) -> jax.Array:
+    """What a model says: one program to compile, where calling it outright compiles one for each operation."""
+    return model(inputs)
+
+
 def arrays(state: Any) -> dict[str, np.ndarray]:
     """The arrays of an nnx state by path, as `first/kernel`; random keys as their data."""
     found = {}
@@ -271,10 +277,10 @@ class NetworkTrial:
         kernels = [value for value in params if value.ndim > 1]
         images = jnp.asarray(self.images)
         model.eval()
-        calm = [np.asarray(model(images)) for _ in range(2)]
+        calm = [np.asarray(_answer(model, images)) for _ in range(2)]
         before = arrays(nnx.state(model, nnx.BatchStat))
         model.train()
-        lively = np.asarray(model(jnp.tile(images, (self.repeats, 1, 1, 1))))
+        lively = np.asarray(_answer(model, jnp.tile(images, (self.repeats, 1, 1, 1))))
         return {
             "kernels": kernels,
             "evaluating": calm[0],
@@ -314,17 +320,24 @@ class Stream:
 @portable
 @dataclass(frozen=True, eq=False)
 class TrainedTrial:
-    """What a model that a student's function has trained answers to images, in evaluation and in training mode."""
+    """What a model that a student's function has trained answers to images, in evaluation and in training mode.
+
+    `sure` is the mean of its highest probability in evaluation mode, and `touched` whether batch norm's averages moved.
+    """
 
     images: Float[np.ndarray, "n 8 8 1"]
 
-    def __call__(self, train: Callable, *args: Any) -> dict[str, np.ndarray]:
+    def __call__(self, train: Callable, *args: Any) -> dict[str, Any]:
         model = train(*args)
-        return {"evaluating": self._answers(model, calm=True), "training": self._answers(model, calm=False)}
+        averages = arrays(nnx.state(model, nnx.BatchStat)).values()
+        touched = not all(np.isin(array, (0.0, 1.0)).all() for array in averages)
+        calm, lively = self._logits(model, calm=True), self._logits(model, calm=False)
+        sure = float(np.mean(jax.nn.softmax(calm, axis=-1).max(axis=-1)))
+        return {"evaluating": calm.argmax(-1), "training": lively.argmax(-1), "sure": sure, "touched": touched}
 
-    def _answers(self, model: Any, *, calm: bool) -> Int[np.ndarray, " n"]:
+    def _logits(self, model: Any, *, calm: bool) -> Float[np.ndarray, "n 10"]:
         model.eval() if calm else model.train()
-        return np.argmax(np.asarray(model(jnp.asarray(self.images))), axis=-1)
+        return np.asarray(_answer(model, jnp.asarray(self.images)))
 
 
 class Counter(nnx.Module):
@@ -403,6 +416,5 @@ class CharacterTrial:
         other[:, self.place] = (other[:, self.place] + 1) % self.vocabulary
         beside = self.texts.copy()
         beside[1:] = (beside[1:] + 1) % self.vocabulary
-        answer = nnx.jit(lambda model, texts: model(texts))
-        one, two, three = (np.asarray(answer(model, jnp.asarray(texts))) for texts in (self.texts, other, beside))
+        one, two, three = (np.asarray(_answer(model, jnp.asarray(texts))) for texts in (self.texts, other, beside))
         return {"logits": one, "changed": np.abs(one - two).max(axis=(0, 2)), "beside": np.abs(three[0] - one[0]).max()}

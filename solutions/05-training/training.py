@@ -197,10 +197,10 @@ hidden.train_step(train_step)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **See it.** Your step trains a deep network on digits: twenty layers of 64 units. It is the map of lab 03, now of the
-# gradients that *your step returns* for the weights of each layer, and beside it how far the step moves them. Let the
-# weights start too small: what reaches the first layer? Switch to Adam. Its gradients vanish as much, and its updates do
-# not: it divides each gradient by its own size. Then mend the cause, with layer norm or residual connections.
+# **See it.** Your step trains a deep network on digits: twenty layers of 64 units. It is the map of lab 03, now while your
+# step moves the weights. Let them start too small: the gradient at the input is a millionth of the output's, and SGD moves
+# nothing. Switch to Adam. The gradient vanishes as before, and the updates do not, because Adam divides each gradient by its
+# own size. After some steps the gradient arrives. Or mend the cause, with layer norm or residual connections.
 
 # %%
 StepFlow(train_step, depth=20)
@@ -533,7 +533,7 @@ hidden.fit(fit)
 
 # %%
 data = digit_images()
-live = CNN(nnx.Rngs(0))
+live = CNN(nnx.Rngs(0), channels=8)
 live_optimizer = nnx.Optimizer(live, optax.inject_hyperparams(optax.adam)(learning_rate=1e-3), wrt=nnx.Param)
 live_folder = Path.home() / ".cache" / "gradlab" / "digits"
 
@@ -815,7 +815,7 @@ with Bar("study", len(SETTINGS) * len(seeds)) as bar:
         model = CNN(nnx.Rngs(seed), channels=8, dropout=dropout)
         optimizer = nnx.Optimizer(model, decaying, wrt=nnx.Param)
         optimizer.opt_state.hyperparams["weight_decay"][...] = jnp.asarray(decay)
-        for step in range(80):
+        for step in range(60):
             rows = batch_at(seed, step, 100, 50)
             loss, _, _ = train_step(
                 model, optimizer, jnp.asarray(data.train.images[rows]), jnp.asarray(data.train.labels[rows])
@@ -966,7 +966,8 @@ hidden.character_model(CharacterModel)
 
 # %% [markdown]
 # **See it.** Your loop, unchanged, trains it. Stop the kernel in the middle if you like, with the stop button: running the cell
-# again goes on where it was. An untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each character
+# again goes on where it was. (When you have changed the model since, its old checkpoint does not fit: delete it first.) An
+# untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each character
 # occurs gives about 3.2. To start afresh, `import shutil; shutil.rmtree(folder)`.
 
 # %%
@@ -977,7 +978,7 @@ writer = CharacterModel(nnx.Rngs(0), vocabulary=len(corpus.ALPHABET))
 writer_optimizer = nnx.Optimizer(writer, optax.adam(5e-3), wrt=nnx.Param)
 folder = Path.home() / ".cache" / "gradlab" / "characters"
 
-with Bar("characters", 300) as bar:
+with Bar("characters", 240) as bar:
     listen = lambda step, loss, accuracy, _: bar.show(step, loss=loss, accuracy=accuracy)  # noqa: E731
     fit(
         train_step,
@@ -987,9 +988,9 @@ with Bar("characters", 300) as bar:
         following,
         seed=0,
         batch_size=32,
-        steps=300,
+        steps=240,
         folder=folder,
-        every=100,
+        every=80,
         on_step=listen,
     )
 held_out = character_batch(library.held_out, np.arange(0, 8000, 40), 40)

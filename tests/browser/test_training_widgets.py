@@ -49,7 +49,7 @@ def view(notebook):
 
 def losses(plane):
     """Train and test loss, as the table says."""
-    return [float(cell.inner_text()) for cell in plane.locator(".gl-scores tbody td").all()[:2]]
+    return [float(row.locator("td").first.inner_text()) for row in plane.locator(".gl-scores tbody tr").all()]
 
 
 def test_a_flax_module_learns_the_plane_by_the_students_step(view):
@@ -74,7 +74,7 @@ def test_the_map_shows_the_steps_own_gradients(view):
     flow.page.keyboard.press("ArrowRight")
     flow.page.keyboard.press("ArrowUp")
     assert "Step 4." in flow.locator(".gl-verdict").inner_text()
-    assert re.search(r"Layer 2: .* Measured by your train_step", flow.inner_text())
+    assert re.search(r"Activation 1: .* Measured by JAX, at the weights that your train_step left", flow.inner_text())
     verdict = flow.locator(".gl-verdict")
     flow.get_by_label("Weights").select_option("small")
     expect(verdict).to_contain_text("it vanishes", timeout=60_000)
@@ -83,8 +83,7 @@ def test_the_map_shows_the_steps_own_gradients(view):
     expect(verdict).to_contain_text("it arrives", timeout=60_000)
     expect(flow.locator(".gl-trouble")).to_have_text("")
     flow.get_by_text("The chosen step as a table").click()
-    expect(flow.locator(".gl-table tbody tr")).to_have_count(10)
-    expect(flow.locator(".gl-table tbody th").first).to_have_text("1")
+    expect(flow.locator(".gl-table tbody tr")).to_have_count(11)
 
 
 def test_a_step_that_is_not_written_says_so(view):

@@ -11,7 +11,7 @@ from gradlab.mistakes import backward as mistakes
 from gradlab.widgets import GradientFlow
 from gradlab.widgets.gradient_flow import picture
 from gradlab.widgets.gradient_flow.steps import StepFlow, StepSetting
-from gradlab.widgets.gradient_flow.training import BINS, LEARNING_RATE, Setting, histograms, start, train
+from gradlab.widgets.gradient_flow.training import BINS, LEARNING_RATE, Setting, histograms, size, start, train
 from gradlab_grading.reference import lab_folders, reference
 
 SHORT = Setting("glorot", depth=5)
@@ -81,7 +81,7 @@ def test_what_the_students_code_raises_is_said(names):
 
 @pytest.mark.parametrize(("sizes", "word"), [([-3.0, 0], "vanishes"), ([2.0, 0], "explodes"), ([0.2, 0], "arrives")])
 def test_the_verdict(sizes, word):
-    assert word in picture.verdict(np.array(sizes), "The gradient at the input", "the output's")
+    assert word in picture.verdict(np.array(sizes))
 
 
 def test_a_setting_that_there_is_not_is_refused(names):
@@ -107,29 +107,23 @@ def train_step(model, optimizer, x, labels, scale=1.0):
 
 def test_a_right_step_agrees_with_jax_and_with_the_run_of_lab_03(run):
     flow = StepFlow(train_step).measure(SHALLOW)
-    assert (flow.problem, flow.departs, flow.measured_by) == (None, None, "your train_step")
-    assert (flow.histograms.sum(-1) == 64 * 64).all()
+    assert (flow.problem, flow.departs) == (None, None)
     # The same start, batch, and rate: two programs of five layers that round differently part slowly.
     np.testing.assert_allclose(flow.ratios, np.log10(run.ratios), atol=0.01)
-    np.testing.assert_allclose(
-        flow.sizes[0] + np.log10(LEARNING_RATE), flow.ratios[0] + _sizes(run.weights[0]), atol=0.01
-    )
-
-
-def _sizes(weights):
-    return np.log10(np.sqrt(np.mean(weights**2, axis=(1, 2))))
+    np.testing.assert_allclose(flow.sizes, np.log10(size(run.cotangents)), atol=0.01)
+    assert (flow.histograms[0] == histograms(run.cotangents)[0]).all()
 
 
 def test_the_first_update_of_adam_is_its_rate_whatever_the_gradient():
     flow = StepFlow(train_step).measure(StepSetting("small", depth=10, optimizer="adam"))
-    assert picture.verdict(flow.sizes[0], "A", "B").endswith("it vanishes.")
-    # Every entry moves by the rate, 1e-3, and the weights have a standard deviation of 1/16.
-    np.testing.assert_allclose(flow.ratios[0], np.log10(16e-3), atol=0.02)
+    assert "vanishes" in picture.verdict(flow.sizes[0])
+    # Every entry moves by the rate, 1e-3, but those of pixels that are always white; the weights' spread is 1/16.
+    np.testing.assert_allclose(flow.ratios[0], np.log10(16e-3), atol=0.05)
 
 
 def test_a_wrong_step_is_found_out():
     doubled = StepFlow(lambda *batch: train_step(*batch, 2.0)).measure(SHALLOW)
-    assert "Your train_step departs from JAX: at layer 5 it finds" in doubled.departs
+    assert "Your train_step departs from JAX: in the weights of layer 5 it finds" in doubled.departs
 
 
 def test_what_a_step_raises_or_returns_instead_is_said():

@@ -140,9 +140,10 @@ def orders(batch_at: Any, seed: int, count: int, batch: int) -> dict[str, str]:
     """What holds for the batches of two epochs."""
     steps = count // batch
     table = [np.asarray(batch_at(seed, step, count, batch)) for step in range(2 * steps)]
-    sound = all(rows.shape == (batch,) and ((rows >= 0) & (rows < count)).all() for rows in table)
-    if not sound:
-        return dict.fromkeys(("rows", "epoch", "again", "next epoch", "seed"), "not a batch's rows")
+    for step, rows in enumerate(table):
+        if rows.shape != (batch,) or rows.min() < 0 or rows.max() >= count:
+            came = f"shape {rows.shape}" if rows.shape != (batch,) else f"rows from {rows.min()} to {rows.max()}"
+            return dict.fromkeys(("rows", "epoch", "again", "next epoch", "seed"), f"at step {step}: {came}")
     epochs = np.concatenate(table).reshape(2, -1)
     # In another order of calls: a generator that is carried along would give other rows.
     again = [np.asarray(batch_at(seed, step, count, batch)) for step in (3, 0)]
@@ -167,7 +168,16 @@ def by_heart(told: Told, labels: np.ndarray) -> str:
     # Wrong here and right there: what differs between the modes has not settled.
     if training > 0.9:
         return "right in training mode, wrong in evaluation mode"
-    return "about as good as guessing" if evaluating < 0.3 else "some right, some wrong"
+    return _guessing(told) if evaluating < 0.3 else "some right, some wrong"
+
+
+def _guessing(told: Told) -> str:
+    """What a network is like that is right by chance only."""
+    if not told["touched"]:
+        return "as good as guessing: no step was made in training mode, batch norm's averages are as they began"
+    if told["sure"] > 0.6:
+        return "as good as guessing, and sure of its answers"
+    return "as good as guessing, and sure of nothing"
 
 
 def reached(told: Told, labels: np.ndarray, target: float) -> str:
@@ -178,7 +188,7 @@ def reached(told: Told, labels: np.ndarray, target: float) -> str:
     if training > evaluating + 0.1:
         return "not reached: in training mode it would be much better"
     if evaluating < 0.3:
-        return "not reached: about as good as guessing"
+        return f"not reached: {_guessing(told)}"
     return "not reached: not far from it" if evaluating > 0.9 else "not reached: far from it"
 
 

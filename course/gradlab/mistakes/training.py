@@ -408,6 +408,16 @@ def the_same_order_each_epoch(seed, step, examples, batch_size):
 
 
 @mistake(of="batch_at")
+def the_short_batch_kept(seed, step, examples, batch_size):
+    """What is left at the end of an epoch is a batch too.
+
+    A batch of another shape is another trace. Leave the rest out: an epoch has `examples // batch_size` batches.
+    """
+    epoch, place = divmod(step, -(-examples // batch_size))
+    return _shuffled(seed + epoch, examples)[place * batch_size :][:batch_size]
+
+
+@mistake(of="batch_at")
 def drawn_with_replacement(seed, step, examples, batch_size):
     """A random batch for each step.
 
@@ -585,15 +595,17 @@ def _rows(seed, step, examples, size):
     return np.random.default_rng([seed, epoch]).permutation(examples)[place * size :][:size]
 
 
-def _loop(train_step, model, optimizer, data, numbers, *, seed, size, archive, every, on_step, last, shift=0, label=0):
-    """The loop over step numbers, with places where it can go wrong: `shift` of the data, `label` of the checkpoint."""
+def _loop(
+    train_step, model, optimizer, data, numbers, *, seed, size, archive, every, on_step, last, shift=0, label=0, told=0
+):
+    """The loop over step numbers; `shift` the data, `label` the checkpoint, or `told` the number wrongly."""
     for number in numbers:
         rows = _rows(seed, number - 1 + shift, len(data[1]), size)
         answer = train_step(model, optimizer, *(jnp.asarray(part[rows]) for part in data))
         if archive is not None and (number % every == 0 or number == last):
             archive.save(number + label, model, optimizer)
         if on_step is not None:
-            on_step(number, *answer)
+            on_step(number + told, *answer)
     return last
 
 
@@ -679,6 +691,21 @@ def labelled_one_too_low(
     settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
     numbers = range(done + 1, steps + 1)
     return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, label=-1, **settings)
+
+
+@mistake(of="fit")
+def told_from_zero(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """The first step is number 0.
+
+    `on_step` hears how many steps are done: 1 after the first. A loop from `done` up to `steps` adds one to say so.
+    """
+    archive = _Archive(folder)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, told=-1, **settings)
 
 
 @mistake(of="fit")
@@ -958,6 +985,16 @@ def labels_one_before(text, starts, length):
     """
     cut = np.stack([text[s : s + length + 1] for s in starts])
     return cut[:, 1:], cut[:, :-1]
+
+
+@mistake(of="character_batch")
+def rolled_within_the_window(text, starts, length):
+    """`np.roll` gives each character's successor.
+
+    At the end of the window it gives the window's first character. The last label is the text's next one.
+    """
+    cut = np.stack([text[s : s + length] for s in starts])
+    return cut, np.concatenate([cut[:, 1:], cut[:, :1]], axis=1)
 
 
 @mistake(of="character_batch")

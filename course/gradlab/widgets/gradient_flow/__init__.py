@@ -8,16 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from gradlab.landscapes import PIXELS
-from gradlab.widgets.gradient_flow.map import Flow, FlowMap, Words, departure, log, nothing, sentence
-from gradlab.widgets.gradient_flow.training import GAINS, STEPS, Run, Setting, histograms, start, train
-
-WORDS = Words(
-    row="Activation",
-    first=0,
-    start="The gradient at the input",
-    end="the output's",
-    hint="Blue: smaller than at the output. Vermilion: larger. The output is at the top; the gradient walks down.",
-)
+from gradlab.widgets.gradient_flow.map import Flow, FlowMap, departure, log, nothing, sentence
+from gradlab.widgets.gradient_flow.training import GAINS, STEPS, Run, Setting, histograms, size, start, train
 
 
 class GradientFlow(FlowMap):
@@ -34,7 +26,7 @@ class GradientFlow(FlowMap):
     def __init__(self, flow: Callable[..., Any], init: Callable[..., Any], **where: Any) -> None:
         self._flow, self._init = flow, init
         label = "Gradient flow through a deep network while it learns."
-        super().__init__(Setting(**where), ["yours", *GAINS], WORDS, label=label)
+        super().__init__(Setting(**where), ["yours", *GAINS], label=label)
 
     def measure(self, setting: Setting) -> Flow:
         """Trains by a setting and measures the gradients of every snapshot."""
@@ -48,7 +40,7 @@ class GradientFlow(FlowMap):
         except Exception as error:  # noqa: BLE001 - whatever the student's code raises is shown in the widget
             return nothing(f"deep_init: {sentence(error)}")
         run = train(setting, weights)
-        library = log(run.sizes)
+        library = log(size(run.cotangents))
         shown = (histograms(run.cotangents), log(run.ratios))
         if setting.normalise or setting.residual:
             return Flow(library, *shown, "JAX, since your gradient_flow is for plain layers")
@@ -56,7 +48,8 @@ class GradientFlow(FlowMap):
             mine = log(np.stack([self._measured(run, time, setting) for time in range(len(STEPS))]))
         except Exception as error:  # noqa: BLE001 - see above
             return Flow(library, *shown, "JAX", f"gradient_flow: {sentence(error)}")
-        return Flow(mine, *shown, "your gradient_flow", departs=departure(mine, library, "gradient_flow", WORDS))
+        leaves = departure(mine, library, "gradient_flow", "at activation", first=0)
+        return Flow(mine, *shown, "your gradient_flow", departs=leaves)
 
     def _measured(self, run: Run, time: int, setting: Setting) -> Float[np.ndarray, " depth+1"]:
         arrays = (jax.numpy.asarray(a) for a in (run.weights[time], run.x, run.cotangents[time, -1]))

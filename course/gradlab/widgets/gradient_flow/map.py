@@ -21,27 +21,17 @@ DEPARTS = 0.02  # of the logarithm: five per cent, far more than float32 rounds 
 class Flow:
     """What is shown for a setting, and who measured it; layers are counted from the input.
 
-    `sizes` holds log10 of each gradient's root mean square, `histograms` counts of the sizes of its entries, `ratios`
-    log10 of the update over the weight. What is not finite is nan. All three are empty where there is nothing to show.
+    `sizes` holds log10 of the root mean square of each activation's gradient, `histograms` counts of the sizes of its
+    entries, `ratios` log10 of the update over the weight. What is not finite is nan. All three are empty where there is
+    nothing to show.
     """
 
-    sizes: Float[np.ndarray, "times rows"]
-    histograms: UInt16[np.ndarray, "times rows bins"]
+    sizes: Float[np.ndarray, "times depth+1"]
+    histograms: UInt16[np.ndarray, "times depth+1 bins"]
     ratios: Float[np.ndarray, "times depth"]
     measured_by: str
     problem: str | None = None
     departs: str | None = None
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the rows of a map are: "Layer", from number `first`, and its two ends in a sentence."""
-
-    row: str
-    first: int
-    start: str
-    end: str
-    hint: str
 
 
 def nothing(problem: str) -> Flow:
@@ -58,15 +48,14 @@ class FlowMap(Widget):
     _esm = bundle(HERE / "view.js")
     _css = bundle(HERE / "view.css")
 
-    def __init__(self, setting: Setting, weights: list[str], words: Words, *, label: str) -> None:
-        self.setting, self.words = setting, words
+    def __init__(self, setting: Setting, weights: list[str], *, label: str) -> None:
+        self.setting = setting
         for name, allowed in (("weights", weights), ("activation", ["tanh", "relu"]), ("depth", DEPTHS)):
             if (value := getattr(setting, name)) not in allowed:
                 raise ValueError(f"{name}={value!r}: choose one of {', '.join(map(str, allowed))}")
         config = {
             "setting": asdict(setting),
             "weights": weights,
-            "words": asdict(words),
             "depths": DEPTHS,
             "steps": STEPS,
             "bins": BINS,
@@ -83,8 +72,8 @@ class FlowMap(Widget):
     def answer_flow(self, question: dict[str, Any]) -> Answer:
         """One training run.
 
-        The buffers hold the sizes, float32 (times, rows); the histograms, uint16 (times, rows, bins); and the ratios,
-        float32 (times, depth).
+        The buffers hold the sizes, float32 (times, depth+1); the histograms, uint16 (times, depth+1, bins); and the
+        ratios, float32 (times, depth).
         """
         flow = self.measure(type(self.setting)(**question["setting"]))
         buffers = [flow.sizes.astype(np.float32), flow.histograms, flow.ratios.astype(np.float32)]
@@ -92,7 +81,7 @@ class FlowMap(Widget):
             "problem": flow.problem,
             "departs": flow.departs,
             "measuredBy": flow.measured_by,
-            "verdicts": [self._verdict(row) for row in flow.sizes],
+            "verdicts": [picture.verdict(row) for row in flow.sizes],
         }, [array.tobytes() for array in buffers if array.size]
 
     def picture(self) -> tuple[str, str]:
@@ -100,13 +89,9 @@ class FlowMap(Widget):
         flow = self.measure(self.setting)
         if not flow.sizes.size:
             return f"<p>{escape(flow.problem or '')}</p>", flow.problem or ""
-        words = f"{self._verdict(flow.sizes[0])} Measured by {flow.measured_by}."
+        words = f"{picture.verdict(flow.sizes[0])} Measured by {flow.measured_by}."
         trouble = "".join(f"<p>{escape(text)}</p>" for text in (flow.problem, flow.departs) if text)
-        still = picture.still(flow.sizes, f"{self.label} {self._verdict(flow.sizes[0])}")
-        return f"{still}<p>{escape(words)}</p>{trouble}", words
-
-    def _verdict(self, sizes: np.ndarray) -> str:
-        return picture.verdict(sizes, self.words.start, self.words.end)
+        return f"{picture.still(flow.sizes, self.label)}<p>{escape(words)}</p>{trouble}", words
 
 
 def log(sizes: np.ndarray) -> np.ndarray:
@@ -117,15 +102,17 @@ def log(sizes: np.ndarray) -> np.ndarray:
     return np.where(np.isneginf(powers), -45.0, np.where(np.isfinite(powers), powers, np.nan))
 
 
-def departure(mine: np.ndarray, library: np.ndarray, function: str, words: Words) -> str | None:
-    """Where the student's sizes leave JAX's first, both log10, in a sentence; None where they agree."""
+def departure(mine: np.ndarray, library: np.ndarray, function: str, place: str, *, first: int) -> str | None:
+    """Where the student's sizes leave JAX's first, both log10, in a sentence; None where they agree.
+
+    Rows are called by `place` and their number from `first`.
+    """
     wrong = ~np.isclose(mine, library, atol=DEPARTS, rtol=0, equal_nan=True)
     if not wrong.any():
         return None
     time, row = np.argwhere(wrong)[-1] if wrong[0].all() else np.argwhere(wrong)[0]
     got, want = 10.0 ** mine[time, row], 10.0 ** library[time, row]
-    place = f"{words.row.lower()} {row + words.first}"
-    return f"Your {function} departs from JAX: at {place} it finds {got:.3g}, and JAX {want:.3g}."
+    return f"Your {function} departs from JAX: {place} {row + first} it finds {got:.3g}, and JAX {want:.3g}."
 
 
 def sentence(error: Exception) -> str:

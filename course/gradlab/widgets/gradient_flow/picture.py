@@ -9,19 +9,19 @@ from jaxtyping import Float
 BAND = 1.0
 
 
-def verdict(sizes: Float[np.ndarray, " rows"], start: str, end: str) -> str:
-    """One sentence on the way of the gradient from the `end` to the `start`; `sizes` are powers of ten."""
+def verdict(sizes: Float[np.ndarray, " depth+1"]) -> str:
+    """One sentence on the way of the gradient from the output to the input; `sizes` are powers of ten."""
     change = sizes[0] - sizes[-1]
     if not np.isfinite(sizes).all():
         return "The gradient is not a number: the training has diverged."
-    factor = f"{start} is 10^{change:.1f} times {end}"
+    factor = f"The gradient at the input is 10^{change:.1f} times the output's"
     if change < -BAND:
         return f"{factor}: it vanishes."
     return f"{factor}: it explodes." if change > BAND else f"{factor}: it arrives."
 
 
-def still(sizes: Float[np.ndarray, "times rows"], label: str) -> str:
-    """The map: a column for each snapshot, the layer nearest the output at the top."""
+def still(sizes: Float[np.ndarray, "times depth+1"], label: str) -> str:
+    """The map: a column for each snapshot, the output's activation at the top."""
     width, height = 480 / sizes.shape[0], 240 / sizes.shape[1]
     cells = "".join(
         f'<rect x="{time * width:.1f}" y="{240 - (layer + 1) * height:.1f}" width="{width + 0.3:.1f}"'
@@ -29,7 +29,8 @@ def still(sizes: Float[np.ndarray, "times rows"], label: str) -> str:
         for time in range(sizes.shape[0])
         for layer in range(sizes.shape[1])
     )
-    return f'<svg viewBox="0 0 480 240" role="img" aria-label="{escape(label)}">{cells}</svg>'
+    words = escape(f"{label} {verdict(sizes[0])}")
+    return f'<svg viewBox="0 0 480 240" role="img" aria-label="{words}">{cells}</svg>'
 
 
 def _paint(change: float) -> str:

@@ -1,4 +1,4 @@
-"""Gradient flow, for lab 05: the gradients of the weights that the student's own training step finds and applies."""
+"""Gradient flow, for lab 05: the same map while the student's own training step moves the weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from gradlab.widgets.gradient_flow.map import Flow, FlowMap, Words, departure, log, nothing, sentence
+from gradlab.widgets.gradient_flow.map import Flow, FlowMap, departure, log, nothing, sentence
 from gradlab.widgets.gradient_flow.training import (
     GAINS,
     LEARNING_RATE,
@@ -22,17 +22,11 @@ from gradlab.widgets.gradient_flow.training import (
     histograms,
     logits,
     problem,
+    size,
     slopes,
     start,
 )
 
-WORDS = Words(
-    row="Layer",
-    first=1,
-    start="The gradient of the first layer",
-    end="the last layer's",
-    hint="Blue: smaller than in the last layer, which is at the top. Vermilion: larger.",
-)
 RATES = {"sgd": LEARNING_RATE, "adam": 1e-3}
 
 
@@ -58,10 +52,11 @@ class Deep(nnx.Module):
 
 
 class StepFlow(FlowMap):
-    """A map of the sizes of a deep network's gradients while the student's step trains it on digits.
+    """A map of gradient sizes, layer by layer, while the student's step trains a deep network on digits.
 
-    `train_step(model, optimizer, inputs, labels) -> (loss, accuracy, gradients)` trains an `nnx.Module` in place. What
-    it raises is shown, and where its gradients are not JAX's.
+    `train_step(model, optimizer, inputs, labels) -> (loss, accuracy, gradients)` trains an `nnx.Module` in place. The
+    map is JAX's, at the weights that the step left; the updates are the step's own. What it raises is shown, and where
+    the gradients that it returns are not JAX's.
 
     The keywords are where the widget stands at first, as "copy state" writes them. Raises ValueError for a setting that
     there is not.
@@ -72,10 +67,10 @@ class StepFlow(FlowMap):
         setting = StepSetting(**where)
         if setting.optimizer not in RATES:
             raise ValueError(f"optimizer={setting.optimizer!r}: choose one of {', '.join(RATES)}")
-        super().__init__(setting, [*GAINS], WORDS, label="Gradient flow through a deep network that your step trains.")
+        super().__init__(setting, [*GAINS], label="Gradient flow through a deep network that your step trains.")
 
     def measure(self, setting: StepSetting) -> Flow:
-        """Trains by a setting, and keeps the gradients of every snapshot as the student's step returned them."""
+        """Trains by a setting, with the student's step, and measures the gradients of every snapshot."""
         x, labels, readout = problem(setting.seed)
         model = Deep(setting, readout)
         optimizer = nnx.Optimizer(model, _optimizer(setting.optimizer), wrt=nnx.Param)
@@ -92,11 +87,11 @@ class StepFlow(FlowMap):
         except Exception as error:  # noqa: BLE001 - whatever the student's code raises is shown in the widget
             return nothing(f"train_step: {sentence(error)}")
         weights, found = np.stack(before), np.stack(gradients)
-        mine = log(_size(found))
-        library = log(_size(np.asarray(_slopes(weights, x, labels, readout, setting.kind))))
-        ratios = log(_size(np.stack(after) - weights) / np.maximum(_size(weights), 1e-30))
-        leaves = departure(mine, library, "train_step", WORDS)
-        return Flow(mine, histograms(found), ratios, "your train_step", departs=leaves)
+        wanted, cotangents = map(np.asarray, _slopes(weights, x, labels, readout, setting.kind))
+        ratios = log(size(np.stack(after) - weights) / np.maximum(size(weights), 1e-30))
+        leaves = departure(log(size(found)), log(size(wanted)), "train_step", "in the weights of layer", first=1)
+        by = "JAX, at the weights that your train_step left"
+        return Flow(log(size(cotangents)), histograms(cotangents), ratios, by, departs=leaves)
 
 
 @cache
@@ -114,13 +109,7 @@ def _of_the_layers(gradients: Any, shape: tuple[int, ...]) -> Float[np.ndarray, 
     return arrays[0]
 
 
-def _size(arrays: Float[np.ndarray, "times depth n n"]) -> Float[np.ndarray, "times depth"]:
-    """The root mean square of each layer."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.sqrt(np.mean(np.square(arrays, dtype=np.float64), axis=(2, 3)))
-
-
 @partial(jax.jit, static_argnames="kind")
-def _slopes(weights: Array, x: Array, labels: Array, readout: Array, kind: Kind) -> Float[Array, "times depth n n"]:
-    """JAX's own gradients at the weights that the student's step had."""
-    return jax.lax.map(lambda here: slopes(here, x, labels, readout, kind)[0], weights)
+def _slopes(weights: Array, x: Array, labels: Array, readout: Array, kind: Kind) -> tuple[Array, Array]:
+    """JAX's own gradients at the weights of every snapshot: of these weights, and of the activations."""
+    return jax.lax.map(lambda here: slopes(here, x, labels, readout, kind), weights)

@@ -52,11 +52,11 @@ class Run:
     cotangents: Float[np.ndarray, "times depth+1 b n"]
     ratios: Float[np.ndarray, "times depth"]
 
-    @property
-    def sizes(self) -> Float[np.ndarray, "times depth+1"]:
-        """The root mean square of the cotangent of every activation."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.sqrt(np.mean(np.square(self.cotangents, dtype=np.float64), axis=(2, 3)))
+
+def size(arrays: Float[np.ndarray, "times rows ..."]) -> Float[np.ndarray, "times rows"]:
+    """The root mean square of each array."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.mean(np.square(arrays, dtype=np.float64), axis=(2, 3)))
 
 
 def histograms(gradients: Float[np.ndarray, "times rows ..."]) -> UInt16[np.ndarray, "times rows bins"]:
@@ -128,8 +128,8 @@ def slopes(
 def _train(weights: Array, x: Array, labels: Array, readout: Array, kind: Kind) -> tuple[Array, Array, Array]:
     def step(weights: Array, _: None) -> tuple[Array, tuple[Array, Array, Array]]:
         slope, cotangents = slopes(weights, x, labels, readout, kind)
-        size = lambda array: jnp.sqrt(jnp.mean(array**2, axis=(1, 2)))  # noqa: E731
-        ratio = LEARNING_RATE * size(slope) / jnp.maximum(size(weights), 1e-30)
+        rms = lambda array: jnp.sqrt(jnp.mean(array**2, axis=(1, 2)))  # noqa: E731
+        ratio = LEARNING_RATE * rms(slope) / jnp.maximum(rms(weights), 1e-30)
         return weights - LEARNING_RATE * slope, (weights, cotangents, ratio)
 
     def snapshot(weights: Array, _: None) -> tuple[Array, tuple[Array, Array, Array]]:

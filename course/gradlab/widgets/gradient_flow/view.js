@@ -1,5 +1,5 @@
 // @ts-check
-/** Gradient flow: the map of layers and steps, the chosen cell, and the settings. Rows are numbered from `words.first`. */
+/** Gradient flow: the map of layers and steps, the chosen cell, and the settings. */
 
 import { button, choice, copy, html, latest, slider, svg, view } from "../kit.js";
 
@@ -94,12 +94,12 @@ class FlowView {
     const head = ["layer", "gradient", "update over weight"].map((text) => html("th", { scope: "col" }, text));
     return [
       html("p", { class: "gl-title" }, "Gradient flow"),
-      html("p", { class: "gl-hint" }, this.config.words.hint),
+      html("p", { class: "gl-hint" }, "Blue: smaller than at the output. Vermilion: larger. The output is at the top; the gradient walks down."),
       html("div", { class: "gl-choices" }, c.weights.element, c.activation.element,
         ...("optimizer" in this.setting ? [c.optimizer.element] : []), c.depth.element, c.seed.element,
         html("label", {}, c.normalise, " layer norm"), html("label", {}, c.residual, " residual connections"), c.reset, c.copy),
       this.trouble,
-      html("div", { class: "gl-panels" }, html("div", {}, this.map.element, c.step.element, this.verdict, this.cell),
+      html("div", { class: "gl-flow" }, html("div", {}, this.map.element, c.step.element, this.verdict, this.cell),
         html("div", { class: "gl-side" }, this.sizes.element, this.histogram.element, this.ratios.element)),
       html("details", {}, html("summary", {}, "The chosen step as a table"), html("table", { class: "gl-table" }, html("thead", {}, html("tr", {}, ...head)), this.table)),
     ];
@@ -154,9 +154,8 @@ class FlowView {
   async load() {
     const { answer, buffers } = await this.stage.ask("flow", { setting: this.setting });
     const bytes = buffers.map((b) => b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength));
-    const sizes = new Float32Array(bytes[0] ?? 0);
-    const rows = sizes.length / this.config.steps.length || 1;
-    this.flow = { ...answer, rows, sizes, counts: new Uint16Array(bytes[1] ?? 0), ratios: new Float32Array(bytes[2] ?? 0) };
+    const rows = this.setting.depth + 1;
+    this.flow = { ...answer, rows, sizes: new Float32Array(bytes[0] ?? 0), counts: new Uint16Array(bytes[1] ?? 0), ratios: new Float32Array(bytes[2] ?? 0) };
     this.trouble.textContent = [answer.problem, answer.departs].filter(Boolean).join(" ");
     this.layer = Math.min(this.layer, rows - 1);
     this.drawMap();
@@ -193,11 +192,6 @@ class FlowView {
     return this.flow.sizes[time * this.flow.rows + layer];
   }
 
-  /** What a row is called. @param {number} row */
-  number(row) {
-    return row + this.config.words.first;
-  }
-
   drawMap() {
     const { rows, sizes } = this.flow;
     const { steps, band } = this.config;
@@ -211,7 +205,7 @@ class FlowView {
       }
     }
     this.map.cells.replaceChildren(svg("rect", { class: "gl-frame", x: MAP.left, y: MAP.top, width: MAP.right - MAP.left, height: MAP.bottom - MAP.top }), ...cells);
-    const label = (/** @type {number} */ layer) => svg("text", { x: MAP.left - 6, y: this.box(0, layer).y + this.box(0, layer).height / 2 + 4, "text-anchor": "end" }, this.number(layer) || "input");
+    const label = (/** @type {number} */ layer) => svg("text", { x: MAP.left - 6, y: this.box(0, layer).y + this.box(0, layer).height / 2 + 4, "text-anchor": "end" }, layer === 0 ? "input" : layer);
     const foot = [0, Math.floor(steps.length / 2), steps.length - 1].map((time) =>
       svg("text", { x: this.box(time, 0).x + this.box(time, 0).width / 2, y: MAP.bottom + 16, "text-anchor": "middle" }, steps[time]));
     this.map.axes.replaceChildren(...[...new Set([0, Math.round((rows - 1) / 2), rows - 1])].map(label), ...foot);
@@ -224,7 +218,7 @@ class FlowView {
       for (const [name, value] of Object.entries(box)) /** @type {any} */ (mark).setAttribute(name, value);
     }
     this.verdict.textContent = shown ? `Step ${this.config.steps[this.time]}. ${verdicts[this.time]}` : "Nothing to show yet.";
-    this.cell.textContent = shown ? `${this.config.words.row} ${this.number(this.layer)}: root mean square ${tenTo(this.size(this.time, this.layer))}. Measured by ${measuredBy}.` : "";
+    this.cell.textContent = shown ? `Activation ${this.layer}: root mean square ${tenTo(this.size(this.time, this.layer))}. Measured by ${measuredBy}.` : "";
     if (shown) this.drawSide();
     this.stage.drawn();
   }
@@ -234,10 +228,9 @@ class FlowView {
     const { bins, lowest, highest, band } = this.config;
     const sizes = Array.from({ length: rows }, (_, layer) => this.size(this.time, layer));
     const end = sizes[rows - 1];
-    curve(this.sizes, sizes, this.number(0), Number.isFinite(end) ? [end - band, end + band] : null, this.layer);
-    const depth = ratios.length / this.config.steps.length;
-    const updates = Array.from(ratios.slice(this.time * depth, (this.time + 1) * depth));
-    curve(this.ratios, updates, 1, null, this.number(this.layer) - 1);
+    curve(this.sizes, sizes, 0, Number.isFinite(end) ? [end - band, end + band] : null, this.layer);
+    const updates = Array.from(ratios.slice(this.time * (rows - 1), (this.time + 1) * (rows - 1)));
+    curve(this.ratios, updates, 1, null, this.layer - 1);
     const from = (this.time * rows + this.layer) * bins;
     const chosen = Array.from(counts.slice(from, from + bins), Number);
     const x = scale(0, bins, SMALL.left, SMALL.right);
@@ -248,8 +241,7 @@ class FlowView {
     this.histogram.axes.replaceChildren(svg("line", { x1: SMALL.left, x2: SMALL.right, y1: SMALL.bottom, y2: SMALL.bottom }),
       ...powers(lowest, highest).map((p) => svg("text", { x: at(p), y: SMALL.bottom + 15, "text-anchor": "middle" }, p)));
     this.table.replaceChildren(...sizes.map((size, layer) =>
-      html("tr", {}, html("th", { scope: "row" }, String(this.number(layer))), html("td", {}, tenTo(size)),
-        html("td", {}, this.number(layer) ? tenTo(updates[this.number(layer) - 1]) : ""))));
+      html("tr", {}, html("th", { scope: "row" }, String(layer)), html("td", {}, tenTo(size)), html("td", {}, layer ? tenTo(updates[layer - 1]) : ""))));
   }
 }
 
