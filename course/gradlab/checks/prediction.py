@@ -13,7 +13,8 @@ def committed(most: float = math.inf) -> Case:
 
     def judge(guess: Any) -> str | None:
         # NumPy's numbers are real ones too: a guess may have been worked out.
-        if isinstance(guess, Real) and not isinstance(guess, bool) and 0 < float(guess) <= most and math.isfinite(guess):
+        number = isinstance(guess, Real) and not isinstance(guess, bool)
+        if number and 0 < guess <= most and math.isfinite(guess):
             return None
         return f"commit {asked} before you run the next cell; any earns the points"
 
