@@ -14,7 +14,7 @@ def committed(most: float = math.inf) -> Case:
     def judge(guess: Any) -> str | None:
         # NumPy's numbers are real ones too: a guess may have been worked out.
         number = isinstance(guess, Real) and not isinstance(guess, bool)
-        if number and 0 < guess <= most and math.isfinite(guess):
+        if number and math.isfinite(guess) and 0 < float(guess) <= most:
             return None
         return f"commit {asked} before you run the next cell; any earns the points"
 
