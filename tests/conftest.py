@@ -16,12 +16,16 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+import absl.logging
 import jax
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from system_packages import PACKAGES, missing_reason
 
+# When an application sets up its logs, all handlers are closed, and absl's closes the stream of pytest that it met,
+# unless that is sys.stderr at the time; this one it leaves alone.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 # Strict dtype promotion (jax_numpy_dtype_promotion) cannot be: optax's own Adam mixes int32 and float.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # The distributed labs run in the process of the tests; the number is fixed once the backend has started.
