@@ -922,20 +922,18 @@ predict.reveal(speedup_guess, rates[max(rates)] / rates[1], "speed-up with all d
 #
 # 1. A colleague moves a training step from pmap to `jax.shard_map` on eight devices and keeps the line
 #    `gradients = lax.pmean(jax.grad(local_loss)(params), "devices")`. Nothing fails, but training with SGD is unstable. What are
-#    the gradients now, why, and what are two ways to mend it? *(5 points: eight times too large, 1; with check_vma=True the
-#    gradient for replicated parameters is summed over devices already, so pmean changes nothing, 2; the gradient of the
-#    pmean'd loss, 1; check_vma=False, or dividing by the number of devices, 1.)*
+#    the gradients now, why, and what are two ways to mend it? *(5 points: what they are, 1; why, 2; each way, 1.)*
 # 2. The same colleague had used Adam, and saw nothing. Why? And which number in the log of a run would have shown it?
-#    *(3 points: Adam's step does not depend on the gradient's scale, 2; the gradient's norm, or clipping that acts eight
-#    times as often, 1.)*
+#    *(3 points: what Adam does with the gradients, 2; the number, 1.)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-data-parallel", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 8}
 # ### BEGIN SOLUTION
-# 1. Eight times as long as the true ones. Parameters that enter by P() are unvarying, and differentiating with respect to them
-#    transposes a broadcast into a psum: what grad returns is the sum already, and the mean of eight equal sums is that sum.
-#    Average the objective inside the differentiated function, or switch the tracking off and keep the old line.
-# 2. Adam divides by the root of the mean square, so a constant factor cancels, but for eps. The norm that is logged, or clipped
-#    by, is eight times the norm of a single-device run.
+# 1. Eight times as long as the true ones (1 point). Parameters that enter by P() are unvarying, and differentiating with
+#    respect to them transposes a broadcast into a psum: what grad returns is the sum already, and the mean of eight equal
+#    sums is that sum (2). Average the objective inside the differentiated function (1). Or switch the tracking off and keep
+#    the old line, or divide by the number of devices (1).
+# 2. Adam divides by the root of the mean square, so a constant factor cancels, but for eps (2). The norm that is logged, or
+#    clipped by, is eight times the norm of a single-device run (1).
 # ### END SOLUTION
 
 # %% [markdown]

@@ -1096,22 +1096,21 @@ else:
 #
 # 1. You have 64 accelerators of 80 GB in 8 hosts. Inside a host they exchange 450 GB/s each, between hosts 50 GB/s. A
 #    model of 30 billion parameters is to be trained with Adam in mixed precision. Along which axis of the mesh do you use
-#    tensor parallelism, along which FSDP, and why? *(4 points: 16 bytes a parameter are 480 GB, 7.5 GB a device when cut over
-#    all 64, 1; tensor parallelism inside a host, because it sends activations at every layer while nothing else can be done,
-#    2; FSDP between hosts, because weights can be gathered while the layer before is computed, 1.)*
+#    tensor parallelism, along which FSDP, and why? *(4 points: the memory, of all and of a device, 1; where tensor
+#    parallelism goes and why, 2; where FSDP goes and why, 1.)*
 # 2. A colleague cuts the weights over 8 devices with FSDP and finds that the memory of a device falls by much less than a
-#    factor of 8. Name two possible reasons, and how you would tell them apart. *(4 points: moments that were made before
-#    placing and lie whole, 1, seen in the shard shapes of the state, 1; activations, which FSDP does not cut beyond the batch,
-#    or missing donation, 1, seen in memory_analysis() as temporary or output bytes, 1.)*
+#    factor of 8. Name two possible reasons, and how you would tell them apart. *(4 points: each reason, 1; where each is
+#    seen, 1.)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-sharding", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 8}
 # ### BEGIN SOLUTION
-# 1. Sixteen bytes for each parameter make 480 GB, so the state must be cut; over all 64 it is 7.5 GB a device. The axis
-#    "model" lies inside a host, 8 devices: its two all-reduces a layer forward stand in the way of the computation, so they
-#    need the fast links. The axis "data" goes across hosts with FSDP: its gathers can run while another layer is computed.
-# 2. The optimizer's moments may lie whole on every device, made before the weights were placed or under a bare jit: the shard
-#    shapes of the state show it. Or activations take the memory, or the step does not donate: memory_analysis() shows them
-#    as temporary bytes, and as output bytes that are no alias of arguments.
+# 1. Sixteen bytes for each parameter make 480 GB, so the state must be cut; over all 64 it is 7.5 GB a device (1 point). The
+#    axis "model" lies inside a host, 8 devices: its two all-reduces a layer forward stand in the way of the computation, so
+#    they need the fast links (2). The axis "data" goes across hosts with FSDP: its gathers can run while another layer is
+#    computed (1).
+# 2. The optimizer's moments may lie whole on every device, made before the weights were placed or under a bare jit (1): the
+#    shard shapes of the state show it (1). Or activations take the memory, or the step does not donate (1):
+#    memory_analysis() shows them as temporary bytes, and as output bytes that are no alias of arguments (1).
 # ### END SOLUTION
 
 # %% [markdown]
