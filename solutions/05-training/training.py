@@ -965,10 +965,10 @@ hidden.character_model(CharacterModel)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **See it.** Your loop, unchanged, trains it. Stop the kernel in the middle if you like, with the stop button: running the cell
-# again goes on where it was. (When you have changed the model since, its old checkpoint does not fit: delete it first.) An
-# untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each character
-# occurs gives about 3.2. To start afresh, `import shutil; shutil.rmtree(folder)`.
+# **See it.** Your loop, unchanged, trains it. Stop the kernel in the middle if you like, with the stop button: running the
+# cell again goes on where it was. An untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each
+# character occurs gives about 3.2. To start afresh, and whenever you have changed the model, so that its old checkpoint no
+# longer fits, `import shutil; shutil.rmtree(folder)`.
 
 # %%
 library = corpus.standard_library(200_000)
