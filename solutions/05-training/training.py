@@ -814,7 +814,8 @@ with Bar("study", len(SETTINGS) * len(seeds)) as bar:
         dropout, decay = SETTINGS[setting]
         model = CNN(nnx.Rngs(seed), channels=8, dropout=dropout)
         optimizer = nnx.Optimizer(model, decaying, wrt=nnx.Param)
-        optimizer.opt_state.hyperparams["weight_decay"][...] = jnp.asarray(decay)
+        # float32 as it was: a number of another type would be another trace.
+        optimizer.opt_state.hyperparams["weight_decay"][...] = jnp.asarray(decay, jnp.float32)
         for step in range(60):
             rows = batch_at(seed, step, 100, 50)
             loss, _, _ = train_step(
