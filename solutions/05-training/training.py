@@ -814,7 +814,8 @@ with Bar("study", len(SETTINGS) * len(seeds)) as bar:
         dropout, decay = SETTINGS[setting]
         model = CNN(nnx.Rngs(seed), channels=8, dropout=dropout)
         optimizer = nnx.Optimizer(model, decaying, wrt=nnx.Param)
-        optimizer.opt_state.hyperparams["weight_decay"][...] = jnp.asarray(decay)
+        # float32 as it was: a number of another type would be another trace.
+        optimizer.opt_state.hyperparams["weight_decay"][...] = jnp.asarray(decay, jnp.float32)
         for step in range(60):
             rows = batch_at(seed, step, 100, 50)
             loss, _, _ = train_step(
@@ -965,10 +966,10 @@ hidden.character_model(CharacterModel)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **See it.** Your loop, unchanged, trains it. Stop the kernel in the middle if you like, with the stop button: running the cell
-# again goes on where it was. (When you have changed the model since, its old checkpoint does not fit: delete it first.) An
-# untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each character
-# occurs gives about 3.2. To start afresh, `import shutil; shutil.rmtree(folder)`.
+# **See it.** Your loop, unchanged, trains it. Stop the kernel in the middle if you like, with the stop button: running the
+# cell again goes on where it was. An untrained model is as good as guessing, $\ln 96 = 4.56$; knowing how often each
+# character occurs gives about 3.2. To start afresh, and whenever you have changed the model, so that its old checkpoint no
+# longer fits, `import shutil; shutil.rmtree(folder)`.
 
 # %%
 library = corpus.standard_library(200_000)

@@ -189,7 +189,7 @@ def reached(told: Told, labels: np.ndarray, target: float) -> str:
         return "not reached: in training mode it would be much better"
     if evaluating < 0.3:
         return f"not reached: {_guessing(told)}"
-    return "not reached: not far from it" if evaluating > 0.9 else "not reached: far from it"
+    return f"not reached: {evaluating:.1%}" if evaluating > 0.9 else "not reached: far from it"
 
 
 def reach(told: Told, place: int) -> str:

@@ -764,7 +764,7 @@ def images_shuffled_without_labels(images, labels):
     Image and label belong together: index both with the same rows.
     """
     turn = np.random.default_rng(0).permutation(len(labels))
-    return _trained([(np.asarray(images)[turn], labels)] * 40)
+    return _trained([(np.asarray(images)[turn], labels)] * 120)
 
 
 @mistake(of="memorize")
