@@ -65,6 +65,9 @@ def join(environment: Mapping[str, str] = os.environ) -> Membership | None:
     # Collectives of several devices wait in threads, and deadlock where there are too few (JAX 0.10 and 0.11).
     os.environ.setdefault("PJRT_NPROC", "32")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Two programs at once in a process may begin their collectives in another order than in the next process, and then
+    # the messages of one are taken for those of the other ("op.preamble.length <= op.nbytes").
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.distributed.initialize(
         found.coordinator,
         found.count,

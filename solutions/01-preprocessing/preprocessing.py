@@ -886,24 +886,22 @@ predict.reveal(accuracy_guess, float(found.accuracies["honest"].mean()), "the ho
 #
 # 1. In the widget, fitting the *scaler* on all rows hardly changes the validation accuracy, and fitting the *choice of
 #    columns* on all rows changes it a lot. Explain the difference. Does it mean that the scaler may be fitted on all rows?
-#    *(5 points: the scaler sees no labels and only two numbers a column, 1; the choice uses the labels of the validation
-#    rows, 2; with many columns some agree with the labels by chance, 1; no, since how much it matters cannot be known
-#    beforehand, with drifting data for example, 1.)*
+#    *(5 points: what each of the two sees of the validation rows, 3; why the number of columns matters, 1; whether the
+#    scaler may, with a reason, 1.)*
 # 2. A model that finds pneumonia in X-ray images has an accuracy of 0.95 on its test set, and of 0.70 in another hospital.
 #    Name two leaks that would explain it, and for each an experiment that would show it. *(5 points: two plausible leaks,
-#    1 each, such as patients on both sides, a mark of the hospital in the image, preprocessing fitted on all images; an
-#    experiment for each that can come out either way, 1 each; says why the first test set could not show it, 1.)*
+#    1 each; an experiment for each that can come out either way, 1 each; why the first test set could not show them, 1.)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-preprocessing", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 10}
 # ### BEGIN SOLUTION
-# 1. The scaler takes two numbers from each column and sees no label, so the validation rows move it by little. The choice
-#    of columns sees the labels of the validation rows: of 150 columns of noise, some agree with them by chance, and those
-#    are chosen. The scaler belongs on the training rows all the same. If the validation rows come from another machine or
-#    another year, their mean is news, and nobody knows beforehand how much it is worth.
-# 2. Several images of one patient on both sides: split by patient, and look whether the accuracy falls. A mark of the
-#    hospital or the machine in the image, where one hospital has more ill patients: cover the corners, or train on the
-#    corners alone, and look whether the accuracy stays. The first test set has the same patients and marks as the training
-#    set, so there both leaks count as knowledge.
+# 1. The scaler takes two numbers from each column and sees no label, so the validation rows move it by little (1). The
+#    choice of columns sees the labels of the validation rows (2): of 150 columns of noise, some agree with them by chance,
+#    and those are chosen (1). The scaler belongs on the training rows all the same. If the validation rows come from
+#    another machine or another year, their mean is news, and nobody knows beforehand how much it is worth (1).
+# 2. Several images of one patient on both sides (1): split by patient, and look whether the accuracy falls (1). A mark of
+#    the hospital or the machine in the image, where one hospital has more ill patients (1): cover the corners, or train on
+#    the corners alone, and look whether the accuracy stays (1). Preprocessing that is fitted on all images is a third. The
+#    first test set has the same patients and marks as the training set, so there the leaks count as knowledge (1).
 # ### END SOLUTION
 
 # %% [markdown]

@@ -944,26 +944,24 @@ widgets.Behaviour(mlp_forward, init_params(jax.random.key(2), [2, 6, 6, 2]), los
 #
 # 1. A colleague's attention sets the weights above the diagonal to zero *after* the softmax. The loss falls during training,
 #    and lower than yours does. When the model writes text, it writes nonsense. Explain both observations, and name a test
-#    that would have found the fault without any training. *(5 points: the weights of later positions enter the softmax's sum,
-#    so the size of what is left depends on the future, 2; in training the future is there and helps, in writing it is not, 1;
-#    a test that changes later tokens and compares earlier outputs, 2.)*
+#    that would have found the fault without any training. *(5 points: the way by which later tokens still act, 2; the
+#    difference between training and writing, 1; a test that can fail, 2.)*
 # 2. A layer with its weight transposed passes all tests of a class, since they all use layers of 64 x 64 units. A network of
 #    20 layers starts with weights of standard deviation 1 in place of variance 2/d_in. For each of the two, say what one sees
-#    when the model runs, and describe a cheap test that fails. *(5 points: no error on square shapes and wrong numbers, 1; a
-#    test with different sizes, or with values from a formula, 1; a signal that grows by a factor of about the root of 32 in
-#    each layer, 1, up to overflow or a first loss far above ln C, 1; a test of the spread after several layers or of the
-#    first loss against ln C, 1.)*
+#    when the model runs, and describe a cheap test that fails. *(5 points: for the first, what one sees, 1, and a test, 1;
+#    for the second, what happens in one layer, 1, and in all of them, 1, and a test, 1.)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-forward", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 10}
 # ### BEGIN SOLUTION
 # 1. Each row of the softmax is divided by a sum over all positions, later ones included. What is left of a row is small when a
-#    later key fits the query well, so the output tells something about tokens that should be unknown. In training these tokens
-#    are in the batch, and the model uses the hint. When it writes, they do not exist yet: the sums are others than it was
-#    trained with. Test: change the last tokens of the input and compare the outputs before them; they must be equal.
-# 2. With square weights the transposed product runs and gives wrong numbers, so nobody sees anything. A test with d_in
-#    different from d_out fails at once, as does one that compares with a sum written out by hand. With a standard deviation of
-#    1, each layer of 64 units multiplies the root mean square by the root of 64/2, about 5.7; after 20 layers it is about
-#    10^15, and the first loss is huge. Compare the first loss with ln C, or the mean square after 20 layers with that after one.
+#    later key fits the query well, so the output tells something about tokens that should be unknown (2). In training these
+#    tokens are in the batch, and the model uses the hint. When it writes, they do not exist yet: the sums are others than it
+#    was trained with (1). Test: change the last tokens and compare the outputs before them, which must be equal (2).
+# 2. With square weights the transposed product runs and gives wrong numbers, so nobody sees anything (1). A test with d_in
+#    different from d_out fails at once, as does one that compares with a sum written out by hand (1). With a standard
+#    deviation of 1, each layer of 64 units multiplies the root mean square by the root of 64/2, about 5.7 (1); after 20
+#    layers it is about 10^15, and the first loss is huge (1). Compare the first loss with ln C, or the mean square after 20
+#    layers with that after one (1).
 # ### END SOLUTION
 
 # %% [markdown]

@@ -1283,22 +1283,22 @@ widgets.GradientFlow(gradient_flow, deep_init)
 #
 # 1. A function has a million inputs and one output. Compare the price of its gradient by central differences, by forward
 #    mode and by reverse mode, in units of one evaluation. What does reverse mode pay instead, and what can be done about
-#    that? *(5 points: two million, a million, and a small constant, 3; reverse mode has to keep the intermediate values,
-#    so memory grows with the length of the computation, 1; computing them again on the way back, 1.)*
+#    that? *(5 points: the three prices, 3; what reverse mode pays instead, 1; the remedy, 1.)*
 # 2. A colleague writes `jax.lax.stop_gradient` around the mean and the variance in layer normalisation, "since they are
 #    only statistics". Training still works, but worse. What is missing from the gradient? Name a direction in which the
-#    true gradient has no component and the colleague's has. *(5 points: two of the three paths from an input to the result
-#    are cut, 2; the result does not change when a whole row is shifted, or stretched, 2; so the true gradient is
-#    orthogonal to the row of ones or to the normalised row, and the colleague's need not be, 1.)*
+#    true gradient has no component and the colleague's has. *(5 points: what is missing, 2; a change of the
+#    input that does not change the result, 2; the direction that follows from it, 1.)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-backward", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 10}
 # ### BEGIN SOLUTION
-# 1. Central differences need two evaluations for each input, two million. Forward mode needs about one for each input, a
-#    million. Reverse mode needs a small constant, about three, whatever the number of inputs. It pays with memory: the
-#    intermediate values are kept until the backward pass has used them. One can keep a few and compute the others again.
-# 2. An input also acts through the mean and through the variance, and these two paths are cut. Shifting a row by a
-#    constant changes nothing in the result, so the true gradient sums to zero along the row: it is orthogonal to the row
-#    of ones. In the same way it is orthogonal to the normalised row, up to eps. The colleague's gradient has both parts.
+# 1. Central differences need two evaluations for each input, two million (1). Forward mode needs about one for each input,
+#    a million (1). Reverse mode needs a small constant, about three, whatever the number of inputs (1). It pays with memory:
+#    the intermediate values are kept until the backward pass has used them (1). One can keep a few and compute the others
+#    again (1).
+# 2. An input also acts through the mean and through the variance, and these two of three paths are cut (2). Shifting a row
+#    by a constant changes nothing in the result, and stretching it changes nothing up to eps (2). So the true gradient sums
+#    to zero along the row: it is orthogonal to the row of ones, and in the same way to the normalised row. The colleague's
+#    gradient has both parts (1).
 # ### END SOLUTION
 
 # %% [markdown]

@@ -880,20 +880,21 @@ hidden.digits_recipe(digits_recipe)
 # Two answers of a few sentences each.
 #
 # 1. A colleague trains with Adam and adds an L2 penalty to the loss. The weights of the embedding hardly shrink, those of
-#    the biases do. Explain why, and say what to change. *(5 points: the penalty's gradient passes through the moments, 2;
-#    division by the root of the mean square makes the decay unequal, 2; AdamW as the remedy, 1.)*
+#    the biases do. Explain why, and say what to change. *(5 points: the way that the penalty's gradient takes, 2;
+#    why it acts unequally, 2; the remedy, 1.)*
 # 2. On a quadratic with condition number 10,000, gradient descent needs about 10,000 steps to shrink the error to a third.
-#    About how many does well-tuned momentum need, and what property of the surface decides? *(5 points: the root of the
-#    condition number, about 100 steps, 2; the steepest direction limits the learning rate, 1; the flattest sets the pace, 1;
-#    momentum accumulates along the flat direction, 1.)*
+#    About how many does well-tuned momentum need, and what property of the surface decides? *(5 points: the number of
+#    steps, 2; what limits the learning rate, 1; what sets the pace, 1; what momentum does about it, 1.)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written-optimizers", "locked": false, "schema_version": 3, "solution": true, "task": false, "points": 10}
 # ### BEGIN SOLUTION
-# 1. The gradient of the penalty is added to the gradient of the loss, so it goes through both running means and is divided
-#    by the root of the mean square. Weights with large gradients, as in the embedding, have a large divisor, and their decay
-#    is divided by it too. AdamW takes the decay out of the moments: every weight then shrinks by the same factor.
-# 2. About the root of the condition number, 100 steps. The largest curvature limits the learning rate, and with that rate
-#    the flattest direction moves by one part in 10,000 a step. Momentum adds up the small gradients along the flat direction.
+# 1. The gradient of the penalty is added to the gradient of the loss, so it goes through both running means (2) and is
+#    divided by the root of the mean square. Weights with large gradients, as in the embedding, have a large divisor, and
+#    their decay is divided by it too (2). AdamW takes the decay out of the moments: every weight then shrinks by the same
+#    factor (1).
+# 2. About the root of the condition number, 100 steps (2). The largest curvature limits the learning rate (1), and with that
+#    rate the flattest direction moves by one part in 10,000 a step (1). Momentum adds up the small gradients along the flat
+#    direction (1).
 # ### END SOLUTION
 
 # %% [markdown]

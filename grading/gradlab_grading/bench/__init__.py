@@ -33,7 +33,9 @@ class Table:
 
 
 def _cell(entry: str | float) -> str:
-    return entry if isinstance(entry, str) else f"{entry:.3g}"
+    if isinstance(entry, str):
+        return entry
+    return f"{entry:.0f}" if abs(entry) >= 100 else f"{entry:.3g}"
 
 
 def names() -> list[str]:
