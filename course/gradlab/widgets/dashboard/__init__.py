@@ -1,7 +1,6 @@
 """The training dashboard of lab 05: the student's own loop, held and let go, and what is read off it as it runs."""
 
 import math
-from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ class Dashboard(Widget):
             "error": self.loop.error,
             "count": since + len(points),
             "points": [[_finite(value) for value in point] for point in points],
-            "layers": [{key: _finite(value) for key, value in asdict(layer).items()} for layer in recorder.layers],
+            "layers": [{key: _finite(value) for key, value in vars(layer).items()} for layer in recorder.layers],
             "layersStep": recorder.layers_step,
             "rate": recorder.last_rate,
         }, []

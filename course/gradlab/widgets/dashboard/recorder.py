@@ -89,8 +89,8 @@ class Recorder:
         """In the kernel's thread: fetch what is ready; for a loop that is held, `wait` for all that is under way."""
         while self._unread and (wait or _ready(self._unread[0])):
             step, loss, accuracy, rate = self._unread.popleft()
-            self.last_rate = None if rate is None else float(rate)
-            self.points.append((int(step), float(loss), float(accuracy), self.last_rate))
+            self.last_rate = None if rate is None else _number(rate)
+            self.points.append((int(step), _number(loss), _number(accuracy), self.last_rate))
         pair = self._pair
         if pair is not None and pair.step != self.layers_step and (wait or _ready((pair.after, pair.gradients))):
             self._read_layers(pair)
@@ -141,6 +141,11 @@ def _ready(tree: Any) -> bool:
     """Whether the arrays of a tree have been computed; numbers always have."""
     arrays = (leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "is_ready"))
     return all(array.is_deleted() or array.is_ready() for array in arrays)
+
+
+def _number(value: Any) -> float:
+    """A scalar array, or a number. By way of NumPy: JAX's own `float` takes six times as long."""
+    return float(np.asarray(value))
 
 
 def by_layer(state: Any) -> dict[str, list]:
