@@ -11,7 +11,6 @@ import ast
 import builtins
 import contextlib
 import io
-import secrets
 import select
 import socket
 import sys
@@ -234,11 +233,6 @@ def serve(control: socket.socket) -> None:
         else:
             outputs, trouble = desk.run(message["source"], message["seconds"])
             wire.send(control, {"op": "checked", "outputs": outputs, "trouble": trouble})
-
-
-def fresh_seed() -> int:
-    """A seed that nobody can know beforehand, from 0 to 2**62."""
-    return secrets.randbelow(2**62)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ writer. Only as many submissions as keep the workers busy are in memory.
 """
 
 import fcntl
+import secrets
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -22,7 +23,6 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets import Bool, Dict, Enum, Instance, Integer, List, Unicode
 from traitlets.config import LoggingConfigurable
 
-from gradlab_grading.checking import fresh_seed
 from gradlab_grading.grader import Grader, Prepared
 from gradlab_grading.job import CHECKER, KERNEL, Cell, Job, Result
 from gradlab_grading.limits import Limits
@@ -146,7 +146,7 @@ class Engine(LoggingConfigurable):
     def run_one(self, nb: NotebookNode, assignment: str, student: str, name: str, folder: Path) -> Result:
         """Run one sanitized notebook, for nbgrader's own doors."""
         grader = self._grader(assignment, wipe=False)
-        job = grader.job(nb, student, name, folder, fresh_seed())
+        job = grader.job(nb, student, name, folder, _fresh_seed())
         worker = worker_here(self._course(grader))
         try:
             return worker.run(job)
@@ -233,7 +233,7 @@ class Engine(LoggingConfigurable):
         outcomes: list[Outcome] = []
         if seed is None:
             # All of a batch get the same questions, and no batch the same as another.
-            seed = fresh_seed()
+            seed = _fresh_seed()
         pool = self._pool(grader, watcher)
         try:
             pool.start()
@@ -311,3 +311,8 @@ class Engine(LoggingConfigurable):
         """A submission that could not be graded; the others go on."""
         self.log.error("%s: %s", student, "".join(traceback.format_exception(error)))
         return Outcome(student, "failed", notes=[f"{type(error).__name__}: {error}"])
+
+
+def _fresh_seed() -> int:
+    """A seed that nobody can know beforehand."""
+    return secrets.randbelow(2**62)
