@@ -38,14 +38,6 @@ def notebook(lab, browser):
     assert_healthy(opened)
 
 
-@pytest.fixture
-def view(notebook):
-    def of(place):
-        return notebook.page.locator(".gl-view").nth(place)
-
-    return of
-
-
 def press(view, name, times=1):
     for _ in range(times):
         view.get_by_role("button", name=name, exact=True).click()

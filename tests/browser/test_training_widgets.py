@@ -39,14 +39,6 @@ def notebook(lab, browser):
     assert_healthy(opened)
 
 
-@pytest.fixture
-def view(notebook):
-    def of(place):
-        return notebook.page.locator(".gl-view").nth(place)
-
-    return of
-
-
 def losses(plane):
     """Train and test loss, as the table says."""
     return [float(row.locator("td").first.inner_text()) for row in plane.locator(".gl-scores tbody tr").all()]
