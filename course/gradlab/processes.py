@@ -126,9 +126,7 @@ class Processes:
         self.running[number] = process
         self._tell_guard(f"+{process.pid}")
         assert process.stdout is not None
-        thread = Thread(target=self._read, args=(number, process.stdout), daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        self._threads.append(Thread(target=self._read, args=(number, process.stdout), daemon=True))
 
     def _read(self, number: int, stream: IO[str]) -> None:
         with stream:
@@ -148,7 +146,13 @@ class Processes:
         self.close()
 
     def wait(self, grace: float = GRACE_SECONDS) -> list[Ended]:
-        """Wait for all. When one fails, the others have `grace` seconds to notice; then they are killed."""
+        """Show what they print and wait for all; to be called once.
+
+        When one fails, the others have `grace` seconds to notice; then they are killed.
+        """
+        # Not before all have been started: what hears the first line may want to signal any of them.
+        for thread in self._threads:
+            thread.start()
         deadline = None
         while self.running:
             self._collect()
@@ -163,7 +167,8 @@ class Processes:
     def _read_rest(self) -> None:
         """What ended processes have printed is still on its way through the threads that read it."""
         for thread in self._threads:
-            thread.join(timeout=TERM_SECONDS)
+            if thread.is_alive():
+                thread.join(timeout=TERM_SECONDS)
 
     def _with_lines(self, it: Ended) -> Ended:
         return Ended(it.number, it.status, it.seconds, tuple(self._lines[it.number]), it.was_stopped)
