@@ -210,6 +210,7 @@ class Sandbox:
         self._inboxes: dict[int, queue.Queue[dict[str, Any]]] = {0: queue.Queue()}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._gone = threading.Event()
 
     def __enter__(self) -> "Sandbox":
         self.start()
@@ -275,14 +276,16 @@ class Sandbox:
             inbox = self._inboxes.get(message["name"])
             if inbox is not None:
                 inbox.put(message)
+        self._gone.set()
         for inbox in list(self._inboxes.values()):
             inbox.put({"op": "gone"})
 
     def _wait(self, name: int, seconds: float) -> dict[str, Any]:
         try:
-            return self._inboxes[name].get(timeout=seconds)
+            # A server that has gone says so once a kernel; whoever asks again need not wait.
+            return self._inboxes[name].get(timeout=0 if self._gone.is_set() else seconds)
         except queue.Empty:
-            return {"op": "silent"}
+            return {"op": "gone" if self._gone.is_set() else "silent"}
 
     @property
     def alive(self) -> bool:

@@ -118,6 +118,10 @@ def test_unsafe_says_what_is_given_up_and_grades(tmp_path):
     assert "submitted code runs as you" in " ".join(run.stdout.split())
     assert course.scores("student0", "toy") == FULL
     assert "SEES True" in printed(course)
+    # The server lived to the end: it has measured, and heard how the kernel ended.
+    record = json.loads(next((course.root / "records" / "toy" / "student0").glob("*.json")).read_text())
+    assert record["notebooks"]["toy"]["peak_bytes"] > 10 * 2**20
+    assert record["notebooks"]["toy"]["cpu_seconds"] > 0
 
 
 def test_a_grader_who_is_not_root(tmp_path):

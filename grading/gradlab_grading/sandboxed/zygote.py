@@ -253,9 +253,10 @@ def main() -> None:
             # system lets a submission mount a /proc of its own only beside a bare one.
             namespaces.mount("proc", "/proc")
             namespaces.become_nobody()
-        namespaces.adopt_orphans()
         # Submissions run as the same user; this keeps them from looking in here.
         namespaces.set_dumpable(False)
+    # A kernel's first process loses its parent at once; the server must hear when it ends.
+    namespaces.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     missing = warm(settings["modules"])
     zygote = Zygote(control, settings["private"])
