@@ -7,7 +7,8 @@ import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -102,6 +103,8 @@ def _chosen(student: str | None, notebook: str | None) -> dict[str, str]:
 
 def _engine(course: Path | None, argv: list[str]) -> "Engine":
     """The engine with the settings of the course, read as `nbgrader autograde` reads them."""
+    # For a format that no notebook's schema asks for, jsonschema would build a grammar: a second at each start.
+    sys.modules.setdefault("rfc3987_syntax", cast(ModuleType, None))
     # Imports of nbgrader cost a second, which `gradlab --help` need not wait for.
     from nbgrader.apps import AutogradeApp
 

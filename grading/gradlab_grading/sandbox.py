@@ -187,6 +187,8 @@ def environment(settings: SandboxSettings) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         # Emulated devices deadlock when there are fewer threads than twice their number.
         "PJRT_NPROC": "16",
+        # No compiled program depends on the lines it came from, and finding them takes a twentieth of the time.
+        "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",
         "NBGRADER_EXECUTION": "autograde",
     }
     if settings.cache is not None:
@@ -211,6 +213,8 @@ class Sandbox:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._gone = threading.Event()
+        self._starting = threading.Lock()
+        self._ready = False
 
     def __enter__(self) -> "Sandbox":
         self.start()
@@ -220,13 +224,13 @@ class Sandbox:
         self.close()
 
     def start(self) -> None:
-        """Start the warm server and wait until it has imported everything.
+        """Start the warm server, which imports everything before it forks the first kernel.
 
         Call it from a thread that outlives the sandbox: the server ends with the
         thread that started it.
 
         Raises:
-            SandboxError: bubblewrap is missing or refused, or an import hangs.
+            SandboxError: bubblewrap is missing.
         """
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         options = {
@@ -250,12 +254,22 @@ class Sandbox:
         threading.Thread(target=self._listen, daemon=True).start()
         self._errors: list[bytes] = []
         threading.Thread(target=self._keep_errors, daemon=True).start()
-        answer = self._wait(0, START_SECONDS)
-        if answer["op"] != "ready":
-            self.close()
-            said = b"".join(self._errors).decode(errors="replace").strip()
-            raise SandboxError(f"the sandbox did not start. {_advice(said)}")
-        self.missing = answer["missing"]
+
+    def wait(self) -> None:
+        """Wait until the server can fork.
+
+        Raises:
+            SandboxError: bubblewrap was refused, or an import hangs.
+        """
+        with self._starting:
+            if self._ready:
+                return
+            answer = self._wait(0, START_SECONDS)
+            if answer["op"] != "ready":
+                self.close()
+                said = b"".join(self._errors).decode(errors="replace").strip()
+                raise SandboxError(f"the sandbox did not start. {_advice(said)}")
+            self.missing, self._ready = answer["missing"], True
 
     def _keep_errors(self) -> None:
         assert self._process is not None
@@ -298,6 +312,7 @@ class Sandbox:
         Raises:
             SandboxError: the operating system refused the namespaces.
         """
+        self.wait()
         name = next(self._names)
         self._inboxes[name] = queue.Queue()
         pairs = [socket.socketpair() for _ in range(3)]

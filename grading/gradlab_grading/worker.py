@@ -26,7 +26,7 @@ class Worker:
         self._checkers: list[Checker] = []
 
     def start(self) -> None:
-        """Start the warm server, or a new one where it has ended.
+        """Start the warm server, or a new one where it has ended; the first kernel waits until it is warm.
 
         Raises:
             SandboxError: it cannot be started.
@@ -62,8 +62,11 @@ class Worker:
         self.start()
         started = time.monotonic()
         result = Result(job.key, worker=f"{platform.node()} {os.getpid()}")
+        checker = self.checker if job.mode == CHECKER else None
+        if checker is not None:
+            # Here, so that a new one imports its libraries while the server does.
+            checker.start()
         with Session(self.sandbox, job.limits) as session:
-            checker = self.checker if job.mode == CHECKER else None
             try:
                 self._begin(job, session, checker)
                 self._run_cells(job, session, checker, result, progress)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -34,7 +35,7 @@ class Exercise:
 
     def __call__(self, *implementations: Any) -> Report:
         """Runs the visible cases. Raises TypeError when not given exactly what `arguments` names."""
-        outcomes = self.ask(implementations, self.cases(Draw(VISIBLE_SEED, self.name)))
+        outcomes = self.ask(implementations, drawn(self.cases, VISIBLE_SEED, self.name))
         return self.report(implementations, outcomes, points=self.visible, seed=VISIBLE_SEED)
 
     def ask(self, implementations: tuple, cases: Iterable[Case]) -> list[Outcome]:
@@ -102,6 +103,12 @@ class Exercise:
         if key not in _ANSWERS:
             _ANSWERS[key] = case.ask(handles).got
         return _ANSWERS[key]
+
+
+@lru_cache(maxsize=256)
+def drawn(cases: Cases, seed: int, exercise: str) -> tuple[Case, ...]:
+    """The cases of a seed, made once: a batch asks every student the same, and what is wanted takes time to compute."""
+    return tuple(cases(Draw(seed, exercise)))
 
 
 def _nothing(*_: Any, **__: Any) -> None:

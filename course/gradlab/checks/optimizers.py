@@ -69,7 +69,8 @@ def leaves_arguments(step: Handle, params: Any, gradients: Any, state: Any, **se
 
 @exercise(points=10, visible=4, skill="optimization")
 def gradient_descent(draw: Draw) -> Iterator[Case]:
-    n, steps, rate = draw.size(2, 5), draw.size(4, 8), draw.uniform(0.1, 0.9)
+    # In a scan the rate is a constant of the program: drawn as sizes are, one program serves every batch.
+    n, steps, rate = draw.size(2, 5), draw.size(4, 8), draw.size(1, 9) / 10
     bowl = Quadratic.with_condition(draw.uniform(2, 20), n, angle=draw.uniform(0.2, 1.2))
     bowl = Quadratic(bowl.matrix, draw.normal(n))
     start = jnp.asarray(draw.normal(n))
@@ -278,7 +279,7 @@ def clip_by_global_norm(draw: Draw) -> Iterator[Case]:
 @exercise(points=7, visible=3, skill="optimization")
 def warmup_cosine(draw: Draw) -> Iterator[Case]:
     warmup, total = draw.size(4, 9), draw.size(20, 40)
-    peak, floor = draw.uniform(0.1, 1.0), draw.uniform(0.005, 0.05)
+    peak, floor = draw.size(2, 9) / 10, draw.size(1, 5) / 100
     oracle = optax.warmup_cosine_decay_schedule(0.0, peak, warmup, total, floor)
     moments = {
         "during warm-up": [1, warmup // 2, warmup - 1],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradlab.checks.draw import Draw
-from gradlab.checks.exercise import Cases, Exercise
+from gradlab.checks.exercise import Cases, Exercise, drawn
 from gradlab.checks.report import Report
 
 # A grader sets this for each submission and writes it into the result, so that a dispute can be settled.
@@ -26,9 +26,8 @@ class Hidden:
     def __call__(self, *implementations: Any) -> Report:
         """The report out of all points of the exercise."""
         visible = self.exercise(*implementations)
-        drawn = seed.get()
-        outcomes = self.exercise.ask(implementations, self.cases(Draw(drawn, self.exercise.name)))
-        return visible + self.exercise.report(implementations, outcomes, points=visible.rest, seed=drawn)
+        outcomes = self.exercise.ask(implementations, drawn(self.cases, seed.get(), self.exercise.name))
+        return visible + self.exercise.report(implementations, outcomes, points=visible.rest, seed=seed.get())
 
     def cases(self, draw: Draw) -> list:
         """The visible generator's cases for another draw, then the corner cases."""

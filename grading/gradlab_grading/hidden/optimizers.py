@@ -18,7 +18,7 @@ close = checks.close
 
 
 def _at_the_limit(draw: Draw) -> Iterator[Case]:
-    curve = draw.uniform(1, 4)
+    curve = float(draw.size(1, 4))
     bowl = Quadratic(np.full((1, 1), curve, np.float32), np.zeros(1, np.float32))
     start = jnp.asarray(draw.normal(1))
     yield close(

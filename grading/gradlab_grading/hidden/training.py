@@ -19,7 +19,8 @@ def _one_batch_of_all(draw: Draw) -> Iterator[Case]:
 
 
 def _batches_that_divide(draw: Draw) -> Iterator[Case]:
-    ask = checks.Once(lambda batch_at: oracles.orders(batch_at, int(draw.rng.integers(1000)), 15, 5))
+    seed = int(draw.rng.integers(1000))
+    ask = checks.Once(lambda batch_at: oracles.orders(batch_at, seed, 15, 5))
     yield Case("an epoch without a rest", run=ask.get("epoch"), want="each row at most once")
 
 
