@@ -46,8 +46,8 @@ class Checker:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the process, unless it runs and is in good health.
+    def start(self, setup: tuple[str, ...] = ()) -> None:
+        """Start the process, unless it runs and is in good health; it runs the setup cells without being waited for.
 
         Raises:
             SandboxError: it does not start.
@@ -70,6 +70,7 @@ class Checker:
             start_new_session=True,
         )
         theirs.close()
+        wire.send(self._control, {"op": "warm", "setup": list(setup)})
 
     def open(self, session: Session | None, setup: tuple[str, ...], seed: int) -> None:
         """Begin a submission; without a session, only run the setup cells.
@@ -77,7 +78,7 @@ class Checker:
         Raises:
             SandboxError: the setup cells of the source notebook do not run here.
         """
-        self.start()
+        self.start(setup)
         message = {"op": "open", "setup": list(setup), "seed": seed, "objects": session is not None}
         wire.send(self._control, message)
         if session is not None:

@@ -65,7 +65,7 @@ class Worker:
         checker = self.checker if job.mode == CHECKER else None
         if checker is not None:
             # Here, so that a new one imports its libraries while the server does.
-            checker.start()
+            checker.start(job.setup)
         with Session(self.sandbox, job.limits) as session:
             try:
                 self._begin(job, session, checker)

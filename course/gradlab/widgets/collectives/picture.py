@@ -2,8 +2,10 @@
 
 from html import escape
 from math import ceil, cos, pi, sin
+from pathlib import Path
 from typing import Any
 
+from gradlab.widgets.base import bundle
 from gradlab.widgets.collectives.story import LETTERS, Cell, Story
 from gradlab.widgets.collectives.words import text
 
@@ -12,12 +14,7 @@ _RADII = 314, 204
 CELL = {"width": 36, "height": 30}
 _HEAD, _PAD = 19, 5
 _ROW = 4  # chunks beside each other
-STYLE = (
-    ".gl-series-7{--gl-series:light-dark(#857400,#f0e442)}"
-    ".gl-picture .gl-box{fill:none;stroke:var(--gl-rule)}.gl-picture .gl-cell{fill:none;stroke:var(--gl-muted)}"
-    ".gl-picture .gl-wrong{stroke:var(--gl-danger);stroke-width:2.5;stroke-dasharray:4 2}"
-    ".gl-picture text{fill:var(--gl-ink);font:12px var(--gl-sans);text-anchor:middle}"
-)
+STYLE = bundle(Path(__file__).parent / "picture.css")
 
 
 def layout(size: int) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """Where the nodes of a graph stand, in pixels, and the graph as a still picture."""
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from gradlab.widgets.base import bundle
 from gradlab.widgets.graph.walk import Walk
 
 NODE = {"width": 112, "height": 50}
 _COLUMN, _ROW, _MARGIN = 176, 84, 14
-STYLE = (
-    ".gl-edge{fill:none;stroke:var(--gl-rule);stroke-width:1.5}.gl-node{fill:var(--gl-paper);stroke:var(--gl-muted)}"
-    ".gl-picture text{fill:var(--gl-ink);font:13px var(--gl-sans)}"
-)
+STYLE = bundle(Path(__file__).parent / "picture.css")
 
 
 def layout(walk: Walk) -> dict[str, Any]:
