@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from nbformat import NotebookNode
+if TYPE_CHECKING:
+    # It costs more than a second, which `gradlab --help` need not wait for.
+    from nbformat import NotebookNode
 
 REPORT = "application/vnd.gradlab.report+json"  # gradlab.checks.report.MIMETYPE, without importing JAX
 State = Literal["passed", "failed", "not written", "not run"]
@@ -30,12 +32,12 @@ class Standing:
         return self.state == "passed"
 
 
-def standings(notebook: NotebookNode) -> list[Standing]:
+def standings(notebook: "NotebookNode") -> list[Standing]:
     """The exercises of a notebook, in order."""
     return [_standing(cell) for cell in notebook.cells if "gradlab" in cell.metadata]
 
 
-def written(notebook: NotebookNode) -> tuple[int, int]:
+def written(notebook: "NotebookNode") -> tuple[int, int]:
     """How many written questions are answered, and how many there are."""
     from nbgrader.utils import compute_checksum, is_grade, is_solution
 
@@ -44,12 +46,12 @@ def written(notebook: NotebookNode) -> tuple[int, int]:
     return len(answered), len(questions)
 
 
-def planned_minutes(notebook: NotebookNode) -> int:
+def planned_minutes(notebook: "NotebookNode") -> int:
     """The time that the exercises say they take, added up."""
     return sum(int(minutes) for cell in notebook.cells for minutes in re.findall(r"About (\d+) minutes", cell.source))
 
 
-def _standing(cell: NotebookNode) -> Standing:
+def _standing(cell: "NotebookNode") -> Standing:
     about = cell.metadata.gradlab
     exercise, skill, points = about["exercise"], about["skill"], about["visible"]
     for output in reversed(cell.get("outputs", [])):
