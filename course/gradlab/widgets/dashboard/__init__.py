@@ -10,7 +10,7 @@ from flax import nnx
 from gradlab.widgets.base import Answer, Widget, bundle
 from gradlab.widgets.dashboard.loop import Loop, Run
 from gradlab.widgets.dashboard.picture import curve
-from gradlab.widgets.dashboard.recorder import BINS, HIGHEST, LOWEST, Recorder, by_layer
+from gradlab.widgets.dashboard.recorder import BINS, HIGHEST, LOWEST, Recorder, parameters
 
 HERE = Path(__file__).parent
 POINTS_SHOWN = 400
@@ -35,7 +35,7 @@ class Dashboard(Widget):
         self.steps = steps
         self.recorder = Recorder(model, optimizer)
         self.loop = Loop(run, self.recorder)
-        self._names = list(by_layer(nnx.state(model, nnx.Param)))
+        self._names = list(parameters(model))
         scale = {"lowest": LOWEST, "highest": HIGHEST, "bins": BINS}
         config = {"steps": steps, "layers": self._names, "scale": scale, "rate": self.recorder.rate}
         super().__init__(label="Training dashboard: your loop, live.", config=config)

@@ -6,7 +6,9 @@ kernel's, when a view asks, fetches those that are ready.
 
 import time
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -51,7 +53,9 @@ class Recorder:
     """
 
     def __init__(self, model: nnx.Module, optimizer: nnx.Optimizer) -> None:
-        self._model, self._optimizer = model, optimizer
+        self._optimizer = optimizer
+        # The variables themselves, whose arrays each step replaces: to take a model apart costs a step's worth.
+        self._weights = parameters(model)
         self._rate_wanted: float | None = None
         self.last_rate = self.rate
         self.clear()
@@ -77,7 +81,7 @@ class Recorder:
         due = now - self._last >= SECONDS_BETWEEN_READINGS
         if self._before is None and not due:
             return
-        weights = by_layer(nnx.state(self._model, nnx.Param))
+        weights = {name: [variable[...] for variable in variables] for name, variables in self._weights.items()}
         if self._before is not None:
             self._pair = _Pair(step, self._before, weights, gradients)
         self._before = weights if due else None
@@ -92,7 +96,9 @@ class Recorder:
             self.last_rate = None if rate is None else _number(rate)
             self.points.append((int(step), _number(loss), _number(accuracy), self.last_rate))
         pair = self._pair
-        if pair is not None and pair.step != self.layers_step and (wait or _ready((pair.after, pair.gradients))):
+        if pair is None or pair.step == self.layers_step:
+            return
+        if wait or _ready(jax.tree.leaves((pair.after, pair.gradients))):
             self._read_layers(pair)
 
     def _rate_array(self) -> Any:
@@ -137,10 +143,9 @@ class Recorder:
         self.readings += 1
 
 
-def _ready(tree: Any) -> bool:
-    """Whether the arrays of a tree have been computed; numbers always have."""
-    arrays = (leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "is_ready"))
-    return all(array.is_deleted() or array.is_ready() for array in arrays)
+def _ready(values: Iterable[Any]) -> bool:
+    """Whether arrays have been computed; numbers always have."""
+    return all(not isinstance(value, jax.Array) or value.is_deleted() or value.is_ready() for value in values)
 
 
 def _number(value: Any) -> float:
@@ -148,14 +153,37 @@ def _number(value: Any) -> float:
     return float(np.asarray(value))
 
 
-def by_layer(state: Any) -> dict[str, list]:
-    """The arrays of an nnx state, or of a tree of dicts, under the name of the layer that holds them."""
-    tree = nnx.to_pure_dict(state) if isinstance(state, nnx.State) else state
-    layers: dict[str, list] = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        names = [str(getattr(part, "key", getattr(part, "idx", part))) for part in path]
-        layers.setdefault("/".join(names[:-1]) or names[0], []).append(leaf)
+def parameters(model: nnx.Module) -> dict[str, list[nnx.Param]]:
+    """The parameters of a model under the name of the layer that holds them."""
+    layers: dict[str, list[nnx.Param]] = {}
+    for path, variable in nnx.iter_graph(model):
+        if isinstance(variable, nnx.Param):
+            layers.setdefault(_layer(path), []).append(variable)
     return layers
+
+
+def by_layer(tree: Any) -> dict[str, list]:
+    """The arrays of an nnx state, or of a tree of dicts, under the name of the layer that holds them."""
+    leaves, structure = jax.tree.flatten(tree)
+    layers: dict[str, list] = {}
+    for name, leaf in zip(_names(structure), leaves, strict=True):
+        layers.setdefault(name, []).append(leaf)
+    return layers
+
+
+@lru_cache(maxsize=8)
+def _names(structure: jax.tree_util.PyTreeDef) -> list[str]:
+    """The layer of each leaf of a structure: it is the same at every reading."""
+    tree = structure.unflatten(range(structure.num_leaves))
+    tree = nnx.to_pure_dict(tree) if isinstance(tree, nnx.State) else tree
+    places = jax.tree_util.tree_flatten_with_path(tree)[0]
+    names = {place: _layer([getattr(key, "key", getattr(key, "idx", key)) for key in path]) for path, place in places}
+    return [names[place] for place in range(structure.num_leaves)]
+
+
+def _layer(path: Sequence[Any]) -> str:
+    """A layer is what holds a leaf: all of its path but the last name."""
+    return "/".join(map(str, path[:-1])) or str(path[0])
 
 
 def sizes(values: Float[np.ndarray, " n"]) -> list[float]:
