@@ -1,5 +1,6 @@
 """Lab 05's given pieces, its oracles, and a run that is killed between two steps."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,14 @@ def test_the_bar_says_what_happens_and_how_long_is_left():
         raise KeyboardInterrupt
     assert "step 7 of 40, loss 0.5, interrupted after" in repr(bar)
     assert "<progress" in bar._repr_mimebundle_()["text/html"]
+
+
+def test_a_bar_moves_over_batches():
+    with Bar("reading", 3) as bar:
+        batches = bar.over(["a", "b", "c"])
+        assert len(batches) == 3
+        assert [(batch, bar.step) for batch in batches] == [("a", 0), ("b", 1), ("c", 2)]
+    assert re.match("reading: step 3 of 3, done in", repr(bar))
 
 
 def test_the_written_out_perceptron_is_flaxs():

@@ -656,6 +656,19 @@ def shifts_of_the_whole_batch(keys, images, max_shift, training):
     return moved if training else images
 
 
+@mistake(of="augment")
+def shifts_as_python_numbers(keys, images, max_shift, training):
+    """A loop over the images, with int() of each shift.
+
+    It does, until the keys are tracers: a compiled step does not know the shifts. jax.vmap, and a window that is cut
+    by jax.lax.dynamic_slice.
+    """
+    if not training:
+        return images
+    shifts = [(int(_draw(a, max_shift)), int(_draw(b, max_shift))) for a, b in map(jax.random.split, keys)]
+    return jnp.stack([_window(image, max_shift, *shift) for image, shift in zip(images, shifts, strict=True)])
+
+
 # --- epoch_batches
 
 
@@ -796,6 +809,21 @@ def batches_shuffled_not_examples(x, y, batch_size, seed, epochs):
     Then the same examples share a batch for ever. Shuffle examples, then batch.
     """
     return grain.MapDataset.range(len(x)).map(_look_up(x, y)).batch(batch_size).shuffle(seed).repeat(epochs)
+
+
+@mistake(of="grain_batches")
+def a_list_of_batches(x, y, batch_size, seed, epochs):
+    """Batches in a list are as good as a dataset.
+
+    All of them are in memory then, and a list cannot be saved and restored in the middle. Return the chain itself.
+    """
+    order = np.random.default_rng(seed)
+    shuffled = [order.permutation(len(y)) for _ in range(epochs)]
+    return [
+        {"x": x[rows[i : i + batch_size]], "y": y[rows[i : i + batch_size]]}
+        for rows in shuffled
+        for i in range(0, len(y), batch_size)
+    ]
 
 
 @mistake(of="grain_batches")
