@@ -26,9 +26,12 @@ RATE = 0.1
 
 
 class Perceptron(nnx.Module):
-    """Linear, batch norm, relu, dropout, linear. `traced` counts how often Python runs through it, in all."""
+    """Linear, batch norm, relu, dropout, linear.
 
-    traced = 0
+    `traced` counts how often Python runs through it, in all, and `eager` how often of these it was not compiled.
+    """
+
+    traced = eager = 0
 
     def __init__(self, rngs: nnx.Rngs, dropout: float = 0.0) -> None:
         self.first = nnx.Linear(FEATURES, HIDDEN, rngs=rngs)
@@ -38,6 +41,7 @@ class Perceptron(nnx.Module):
 
     def __call__(self, x: Float[jax.Array, "b 6"]) -> Float[jax.Array, "b 4"]:
         Perceptron.traced += 1
+        Perceptron.eager += not isinstance(x, jax.core.Tracer)
         return self.last(self.drop(nnx.relu(self.norm(self.first(x)))))
 
 
@@ -95,7 +99,7 @@ class StepTrial:
         model, optimizer = _network(self.seed, self.dropout, _momentum())
         if self.evaluating:
             model.eval()
-        before = Perceptron.traced
+        before, eager = Perceptron.traced, Perceptron.eager
         told = [
             train_step(model, optimizer, jnp.asarray(x), jnp.asarray(y)) for x, y in zip(self.x, self.y, strict=True)
         ]
@@ -107,6 +111,7 @@ class StepTrial:
             "statistics": arrays(nnx.state(model, nnx.BatchStat)),
             "draws": int(arrays(nnx.state(model, nnx.RngCount))["drop/rngs/count"]),
             "traces": Perceptron.traced - before,
+            "compiled": Perceptron.eager == eager,
         }
 
 

@@ -142,7 +142,7 @@ def train_step(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "one trace for all steps",
-        run=lambda step: "traced once" if plain(step)["traces"] <= RETRACED else "traced at each step",
+        run=lambda step: oracles.traces(plain(step), RETRACED),
         want="traced once",
         weight=2,
         trivial=True,

@@ -127,6 +127,13 @@ def mode(told: Told) -> str:
     return "batch norm did not move" if still else "dropout and batch norm in training mode"
 
 
+def traces(told: Told, most: int) -> str:
+    """How often a step was traced."""
+    if not told["compiled"]:
+        return "never compiled: Python ran through the model at each step"
+    return "traced once" if told["traces"] <= most else "traced at each step"
+
+
 def evaluation(seed: int, mean: np.ndarray, var: np.ndarray, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Loss and accuracy of a `Perceptron` with given statistics, in NumPy and float64."""
     params = trials.arrays(nnx.state(trials.Perceptron(nnx.Rngs(seed)), nnx.Param))

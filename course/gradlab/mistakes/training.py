@@ -34,10 +34,12 @@ class _Net(nnx.Module):
         x = images
         for conv, norm in zip((self.first, self.second), self.norms, strict=True):
             x = self.block(conv, norm, x)
+            if self.fault == "dropout early" and conv is self.first:
+                x = self.drop(x)
         x = jnp.reshape(x, (x.shape[0], -1))
         if self.fault == "dropout stays":
             x = self.drop(x, deterministic=False)
-        elif self.fault != "no dropout":
+        elif self.fault not in ("no dropout", "dropout early"):
             x = self.drop(x)
         return jax.nn.softmax(self.out(x)) if self.fault == "softmax" else self.out(x)
 
@@ -49,10 +51,12 @@ class _Net(nnx.Module):
             x = norm(nnx.relu(x))
         elif self.fault == "no norm":
             x = nnx.relu(x)
+        elif self.fault == "no relu":
+            x = norm(x)
         else:
             x = nnx.relu(norm(x))
         pool = nnx.avg_pool if self.fault == "mean" else nnx.max_pool
-        return pool(x, (2, 2), strides=(2, 2))
+        return pool(x, (2, 2), strides=(1, 1) if self.fault == "stride" else (2, 2))
 
 
 @mistake(of="network")
@@ -126,6 +130,35 @@ def mean_over_two_by_two(rngs, channels=16, dropout=0.25):
     The maximum over 2 x 2 pixels is asked for: `nnx.max_pool`.
     """
     return _Net(rngs, channels, dropout, "mean")
+
+
+@mistake(of="network")
+def dropout_between_the_convolutions(rngs, channels=16, dropout=0.25):
+    """Dropout may come after any layer.
+
+    It comes once, behind the flattening and in front of the linear layer. A channel's neighbours carry nearly the same,
+    so that dropping single pixels between convolutions does little.
+    """
+    return _Net(rngs, channels, dropout, "dropout early")
+
+
+@mistake(of="network")
+def without_relu(rngs, channels=16, dropout=0.25):
+    """Pooling bends enough.
+
+    relu comes after each batch norm, before the pooling.
+    """
+    return _Net(rngs, channels, dropout, "no relu")
+
+
+@mistake(of="network")
+def pooled_at_every_pixel(rngs, channels=16, dropout=0.25):
+    """A window of 2 x 2 halves the image.
+
+    Only if it moves by two pixels: `strides=(2, 2)`. Flax's default moves it by one, and the image stays nearly as
+    large.
+    """
+    return _Net(rngs, channels, dropout, "stride")
 
 
 @mistake(of="network")
