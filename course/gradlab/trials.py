@@ -22,6 +22,7 @@ from gradlab.handwriting import Part, digit_images
 from gradlab.seam.portable import portable
 
 FEATURES, HIDDEN, CLASSES = 6, 8, 4
+EPOCH = 3  # batches of the data of a `FitTrial`
 RATE = 0.1
 
 
@@ -229,14 +230,18 @@ class FitTrial:
             fresh = self.seed + (self.stop >= self.every)
             again, end_again, _ = self._run(fit, folder / "parted", fresh, None)
             more, _, _ = self._run(fit, folder / "parted", self.seed + 2, None)
-        rows = dict(whole)
+        rows = {step: seen for step, seen, _ in whole}
+        made = arrays(nnx.state(_drawn(fresh, 0.5), nnx.Param))
+        epochs = [[row for _, seen, _ in part for row in seen] for part in (whole[:EPOCH], whole[EPOCH : 2 * EPOCH])]
         return {
-            "steps": [step for step, _ in whole],
+            "steps": [step for step, _, _ in whole],
             "result": int(result),
-            "before": [step for step, _ in parted],
-            "resumed": [step for step, _ in again],
-            "same batches": bool(again) and all(rows.get(step) == seen for step, seen in again),
-            "distinct batches": len({tuple(sorted(seen)) for _, seen in whole}) == len(whole),
+            "before": [step for step, _, _ in parted],
+            "resumed": [step for step, _, _ in again],
+            "goes on with": "its first weights" if again and same_bits(again[0][2], made) else "other weights",
+            "same batches": bool(again) and all(rows.get(step) == seen for step, seen, _ in again),
+            "distinct batches": len({tuple(sorted(seen)) for _, seen, _ in whole}) == len(whole),
+            "whole epochs": all(len(set(epoch)) == len(epoch) for epoch in epochs),
             "same end": all(same_bits(end[part], end_again[part]) for part in end),
             "steps when finished": len(more),
         }
@@ -244,18 +249,26 @@ class FitTrial:
     def _run(self, fit: Callable, folder: Path, seed: int, stop: int | None) -> tuple[list, dict, Any]:
         model, optimizer = _network(seed, 0.5, _adam())
         rows: list[list[int]] = []
-        log: list[tuple[int, list[int]]] = []
+        weights: list[dict] = []
+        log: list[tuple[int, list[int], dict]] = []
 
         def train_step(model: Any, optimizer: Any, x: jax.Array, y: jax.Array) -> tuple:
             rows.append([int(row) for row in np.asarray(x)[:, 0]])
+            weights.append(arrays(nnx.state(model, nnx.Param)))
             return _practice(model, optimizer, x / len(self.x), y)
 
         def on_step(step: int, *_: Any) -> None:
-            log.append((int(step), rows[-1]))
+            log.append((int(step), rows[-1], weights[-1]))
             if step == stop:
                 raise KeyboardInterrupt
 
-        settings = {"seed": 5, "batch_size": 4, "steps": self.steps, "folder": folder, "every": self.every}
+        settings = {
+            "seed": 5,
+            "batch_size": len(self.y) // EPOCH,
+            "steps": self.steps,
+            "folder": folder,
+            "every": self.every,
+        }
         result = None
         with suppress(KeyboardInterrupt):
             result = fit(train_step, model, optimizer, self.x, self.y, **settings, on_step=on_step)

@@ -1,5 +1,6 @@
 """Oracles of lab 05's checks, written out in NumPy or plain JAX, and what a trial's answer says in words."""
 
+import itertools
 from typing import Any
 
 import jax
@@ -158,11 +159,22 @@ def orders(batch_at: Any, seed: int, count: int, batch: int) -> dict[str, str]:
     words = {True: "the same order", False: "another order"}
     return {
         "rows": "as many as a batch has, all in range",
-        "epoch": "each row at most once" if all(len(set(e)) == len(e) for e in epochs.tolist()) else "rows repeat",
+        "epoch": _repeats(table, epochs),
         "again": "the same rows" if all(map(np.array_equal, again, (table[3], table[0]))) else "other rows",
         "next epoch": words[np.array_equal(epochs[0], epochs[1])],
         "seed": words[np.array_equal(other, table[0])],
     }
+
+
+def _repeats(table: list[np.ndarray], epochs: np.ndarray) -> str:
+    """Whether the rows of an epoch repeat, and how."""
+    if all(len(set(epoch)) == len(epoch) for epoch in epochs.tolist()):
+        return "each row at most once"
+    if any(len(set(rows)) < len(rows) for rows in np.asarray(table).tolist()):
+        return "rows repeat within a batch"
+    half = len(table) // 2
+    shared = [len(set(a) & set(b)) for a, b in itertools.pairwise(np.asarray(table[:half]).tolist())]
+    return "each batch overlaps the one before" if min(shared) == len(table[0]) - 1 else "rows repeat"
 
 
 def by_heart(told: Told, labels: np.ndarray) -> str:

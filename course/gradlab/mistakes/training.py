@@ -329,6 +329,25 @@ def loss_after_the_step(model, optimizer, inputs, labels):
     return value, _hits(scores, labels), slope
 
 
+@mistake(of="train_step")
+def number_of_right_answers(model, optimizer, inputs, labels):
+    """The accuracy counts the right answers.
+
+    It is their share of the batch: a mean of zeros and ones, from 0 to 1.
+    """
+    value, hits, slope = _told(model, optimizer, inputs, labels)
+    return value, hits * labels.size, slope
+
+
+@mistake(of="train_step")
+def gradients_kept_back(model, optimizer, inputs, labels):
+    """Loss and accuracy are what a step tells.
+
+    The dashboard shows the gradients too: return them as the third.
+    """
+    return _told(model, optimizer, inputs, labels)[:2]
+
+
 # --- evaluate
 
 
@@ -422,6 +441,33 @@ def loss_not_divided(model, inputs, labels, batch_size):
     return _weighted(pieces) | {"loss": sum(n * loss for n, loss, _ in pieces)}
 
 
+@mistake(of="evaluate")
+def the_rest_lost_and_counted(model, inputs, labels, batch_size):
+    """There are len(labels) // batch_size batches, and len(labels) examples.
+
+    Then the examples of the short batch are never seen, and count as wrong answers without a loss. Go on to the end.
+    """
+    model.eval()
+    pieces = [piece for piece in _pieces(model, inputs, labels, batch_size) if piece[0] == batch_size]
+    share = sum(n for n, _, _ in pieces) / len(labels)
+    return {name: value * share for name, value in _weighted(pieces).items()}
+
+
+@mistake(of="evaluate")
+def every_batch_taken_for_a_full_one(model, inputs, labels, batch_size):
+    """Each batch's sum is divided by batch_size, and the result by the number of full batches.
+
+    The last batch may be short. Add up everything first, and divide once, by the number of examples.
+    """
+    model.eval()
+    pieces = _pieces(model, inputs, labels, batch_size)
+    count = batch_size * (len(labels) // batch_size)
+    return {
+        "loss": sum(n * loss for n, loss, _ in pieces) / count,
+        "accuracy": sum(n * a for n, _, a in pieces) / count,
+    }
+
+
 # --- batch_at
 
 
@@ -487,6 +533,16 @@ def a_generator_that_goes_on(seed, step, examples, batch_size):
     seed and step alone.
     """
     return np.array(random.sample(range(examples), batch_size))
+
+
+@mistake(of="batch_at")
+def slices_that_overlap(seed, step, examples, batch_size):
+    """Batch number k begins at row k.
+
+    It begins at row k times the batch size. Otherwise each batch has all but one row of the batch before.
+    """
+    epoch, place = divmod(step, examples // batch_size)
+    return _shuffled([seed, epoch], examples)[place : place + batch_size]
 
 
 # --- checkpoints
@@ -620,6 +676,42 @@ def restored_into_a_copy(folder):
     return archive
 
 
+@mistake(of="checkpoints")
+def nothing_there_is_an_error(folder):
+    """There is always a checkpoint to restore.
+
+    Not in the first run: the folder is not there yet. Say 0, and change nothing.
+    """
+    archive = _Archive(folder)
+    bring = archive.restore
+    archive.restore = lambda model, optimizer: (list(archive.folder.iterdir()), bring(model, optimizer))[1]
+    return archive
+
+
+@mistake(of="checkpoints")
+def one_folder_without_a_number(folder):
+    """Only the latest checkpoint matters, so each overwrites the one before.
+
+    Then a run that is killed while it saves has none, and nobody knows after how many steps it was saved. A folder for
+    each step, named by the step.
+    """
+    archive = _Archive(folder)
+    keep = archive.save
+    archive.save = lambda step, model, optimizer: keep(1, model, optimizer)
+    return archive
+
+
+@mistake(of="checkpoints")
+def kept_in_memory(folder):
+    """The states are kept in the object.
+
+    It is gone with the process, and another object of the same folder knows nothing of it. Write to the folder.
+    """
+    archive = _Archive(folder)
+    archive.save = lambda step, model, optimizer: None
+    return archive
+
+
 # --- fit
 
 
@@ -629,17 +721,37 @@ def _rows(seed, step, examples, size):
 
 
 def _loop(
-    train_step, model, optimizer, data, numbers, *, seed, size, archive, every, on_step, last, shift=0, label=0, told=0
+    train_step,
+    model,
+    optimizer,
+    data,
+    numbers,
+    *,
+    seed,
+    size,
+    archive,
+    every,
+    on_step,
+    last,
+    shift=0,
+    label=0,
+    told=0,
+    early=False,
 ):
-    """The loop over step numbers; `shift` the data, `label` the checkpoint, or `told` the number wrongly."""
+    """The loop over step numbers; `shift` the data, `label` the checkpoint, or `told` the number wrongly.
+
+    `early` saves a checkpoint before its step, and `last` is the step after which one is saved whatever its number.
+    """
     for number in numbers:
+        if early and (number % every == 0 or number == last):
+            archive.save(number, model, optimizer)
         rows = _rows(seed, number - 1 + shift, len(data[1]), size)
         answer = train_step(model, optimizer, *(jnp.asarray(part[rows]) for part in data))
-        if archive is not None and (number % every == 0 or number == last):
+        if archive is not None and not early and (number % every == 0 or number == last):
             archive.save(number + label, model, optimizer)
         if on_step is not None:
             on_step(number + told, *answer)
-    return last
+    return max(numbers, default=last)
 
 
 @mistake(of="fit")
@@ -709,6 +821,53 @@ def the_order_starts_again(
     settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
     numbers = range(done + 1, steps + 1)
     return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, shift=-done, **settings)
+
+
+@mistake(of="fit")
+def one_batch_ahead(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """Step number 1 gets batch number 1.
+
+    Batches are counted from 0, and an epoch that begins with its second batch has rows of the next one at its end:
+    step number 1 gets `batch_at(seed, 0, ...)`.
+    """
+    archive = _Archive(folder)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, shift=1, **settings)
+
+
+@mistake(of="fit")
+def the_end_not_saved(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """Saving after each `every` steps is enough.
+
+    What was done after the last of these is done again when somebody calls it once more. Save at the end, too.
+    """
+    archive = _Archive(folder)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=0, **settings)
+
+
+@mistake(of="fit")
+def saved_before_the_step(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """It does not matter where in the loop the checkpoint is saved.
+
+    Before the step, the weights are those of the step before, under a number that says one more. Save what the step has
+    made.
+    """
+    archive = _Archive(folder)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, early=True, **settings)
 
 
 @mistake(of="fit")
