@@ -187,16 +187,17 @@ def by_heart(told: Told, labels: np.ndarray) -> str:
     # Wrong here and right there: what differs between the modes has not settled.
     if training > 0.9:
         return "right in training mode, wrong in evaluation mode"
-    return _guessing(told) if evaluating < 0.3 else "some right, some wrong"
+    return _failing(told)
 
 
-def _guessing(told: Told) -> str:
-    """What a network is like that is right by chance only."""
+def _failing(told: Told) -> str:
+    """What a network is like that is far from what it should be."""
     if not told["touched"]:
-        return "as good as guessing: no step was made in training mode, batch norm's averages are as they began"
-    if told["sure"] > 0.6:
-        return "as good as guessing, and sure of its answers"
-    return "as good as guessing, and sure of nothing"
+        return "no step was made in training mode: batch norm's averages are as they began"
+    if told["sure"] < 0.6:
+        return "unsure of its answers"
+    few = len(np.unique(told["evaluating"])) <= 3
+    return f"sure of its answers, {'which are always the same few' if few else 'and mostly wrong'}"
 
 
 def reached(told: Told, labels: np.ndarray, target: float) -> str:
@@ -206,9 +207,11 @@ def reached(told: Told, labels: np.ndarray, target: float) -> str:
         return "reached"
     if training > evaluating + 0.1:
         return "not reached: in training mode it would be much better"
-    if evaluating < 0.3:
-        return f"not reached: {_guessing(told)}"
-    return f"not reached: {evaluating:.1%}" if evaluating > 0.9 else "not reached: far from it"
+    if evaluating > 0.9:
+        return f"not reached: {evaluating:.1%}"
+    if told["first batch"] > 0.95:
+        return "not reached: it knows the first batch by heart, and little else"
+    return f"not reached: {_failing(told)}"
 
 
 def reach(told: Told, place: int) -> str:
@@ -222,4 +225,6 @@ def reach(told: Told, place: int) -> str:
         return "places before it: the model looks into the future"
     if not changed[place]:
         return "later places only: its own prediction does not see it"
-    return CAUSAL if changed[place + 1 :].all() else "its own place only"
+    if not changed[place + 1 :].any():
+        return "its own place only"
+    return CAUSAL if changed[place + 1 :].all() else "its own place and the next, and not all that follow"

@@ -941,10 +941,11 @@ def _few(batches):
 
 
 @mistake(of="memorize")
-def a_handful_of_steps(images, labels):
-    """Fifty examples need five steps.
+def hardly_trained(images, labels):
+    """A few small steps are enough.
 
-    The loss has hardly moved by then. Some dozens of steps cost a second.
+    The network is nearly as unsure as at its start. Make some dozens of steps of Adam with a rate of some thousandths,
+    without dropout, and see that images and labels are in one order at each of them.
     """
     return _trained([(images, labels)] * 5, rate=1e-4)
 
@@ -967,6 +968,15 @@ def averages_that_have_not_arrived(images, labels):
     another story. Make some more steps, or use a smaller momentum.
     """
     return _trained([(images, labels)] * 25, rate=1e-2, fault="momentum")
+
+
+@mistake(of="memorize")
+def far_too_large_steps(images, labels):
+    """The larger the learning rate, the faster it learns.
+
+    Until it throws the weights so far that nothing answers any more. Try rates by factors of three.
+    """
+    return _trained([(images, labels)] * 20, rate=3.0)
 
 
 @mistake(of="train_on_budget")
@@ -1087,6 +1097,56 @@ def the_highest_loss_kept(model, train_epoch, validate, **settings):
     return _stop(model, train_epoch, validate, **settings, worst=True)
 
 
+@mistake(of="early_stopping")
+def best_by_any_amount(model, train_epoch, validate, *, patience, min_delta, max_epochs):
+    """min_delta is for the patience; the best model is the one of the lowest loss.
+
+    Then an epoch that was no better is kept. One question decides both: is it lower than the best by more than
+    min_delta?
+    """
+    history, best, low, kept, bad = [], 0, np.inf, None, 0
+    for epoch in range(1, max_epochs + 1):
+        train_epoch(model)
+        history += [validate(model)]
+        bad = 0 if history[-1] < low - min_delta else bad + 1
+        if history[-1] < low:
+            best, low, kept = epoch, history[-1], jax.tree.map(jnp.copy, nnx.state(model))
+        if bad >= patience:
+            break
+    nnx.update(model, kept)
+    return best, history
+
+
+@mistake(of="early_stopping")
+def compared_with_the_epoch_before(model, train_epoch, validate, *, patience, min_delta, max_epochs):
+    """An epoch is better if it is better than the last one.
+
+    After a bad epoch an ordinary one would count as progress. Compare with the best so far.
+    """
+    history, best, kept, bad = [], 0, None, 0
+    for epoch in range(1, max_epochs + 1):
+        train_epoch(model)
+        history += [validate(model)]
+        if epoch == 1 or history[-1] < history[-2] - min_delta:
+            best, kept, bad = epoch, jax.tree.map(jnp.copy, nnx.state(model)), 0
+        else:
+            bad += 1
+        if bad >= patience:
+            break
+    nnx.update(model, kept)
+    return best, history
+
+
+@mistake(of="early_stopping")
+def epochs_from_zero(model, train_epoch, validate, **settings):
+    """The first epoch is number 0.
+
+    The best epoch is counted from 1: so many epochs has the model had.
+    """
+    best, history = _stop(model, train_epoch, validate, **settings)
+    return best - 1, history
+
+
 # --- regularization_study
 
 
@@ -1156,6 +1216,18 @@ def one_seed_only(train, score, settings, seeds):
     return {"validation": means, "chosen": _best(means), "test": score(train(_best(means), seeds[0]), "test")}
 
 
+@mistake(of="regularization_study")
+def one_lucky_model_tested(train, score, settings, seeds):
+    """Of the chosen setting, the model that is best in validation is reported.
+
+    It is the luckiest of its seeds, and the next training will have another one. Report the mean over all of them.
+    """
+    models = {setting: [train(setting, seed) for seed in seeds] for setting in settings}
+    means = {name: float(np.mean([score(model, "validation") for model in models[name]])) for name in settings}
+    lucky = max(models[_best(means)], key=lambda model: score(model, "validation"))
+    return {"validation": means, "chosen": _best(means), "test": score(lucky, "test")}
+
+
 # --- character_batch
 
 
@@ -1199,6 +1271,26 @@ def one_character_short(text, starts, length):
     return cut[:, :-1], cut[:, 1:]
 
 
+@mistake(of="character_batch")
+def the_characters_before(text, starts, length):
+    """The label is what came before.
+
+    The model is to go on with a text, not to look back: the label of each character is the next one.
+    """
+    places = np.asarray(starts)[:, None] + np.arange(length)[None]
+    return text[places], text[places - 1]
+
+
+@mistake(of="character_batch")
+def only_the_character_after_the_window(text, starts, length):
+    """A window has one label, the character after it.
+
+    Each of its characters has one: a window of 40 gives 40 examples.
+    """
+    places = np.asarray(starts)[:, None] + np.arange(length)[None]
+    return text[places], text[np.asarray(starts) + length]
+
+
 # --- character_model
 
 
@@ -1215,7 +1307,9 @@ class _Reader(nnx.Module):
         x = self.table(codes)
         if self.fault == "late":
             x = jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
-        x = x if self.fault == "bigram" else self.state(x, **self.settings)
+        if self.fault == "pairs":
+            x = x + 0.5 * jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        x = x if self.fault in ("bigram", "pairs") else self.state(x, **self.settings)
         return self.out(x[:, -1] if self.fault == "last" else x)
 
     @property
@@ -1230,6 +1324,15 @@ def no_memory(rngs, vocabulary, width=96):
     Also on those before it. Let a recurrent layer carry a state from left to right.
     """
     return _Reader(rngs, vocabulary, width, "bigram")
+
+
+@mistake(of="character_model")
+def a_short_memory(rngs, vocabulary, width=96):
+    """The last two characters are enough.
+
+    A word is longer. What was read long ago must still act: let a recurrent layer carry a state to the end.
+    """
+    return _Reader(rngs, vocabulary, width, "pairs")
 
 
 @mistake(of="character_model")
