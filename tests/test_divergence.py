@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab.divergence import first_divergence, silent, trace
-from gradlab.tapped import careless_mlp_backward, mlp_loss, random_mlp
+from gradlab.tapped import careless_mlp_backward, mlp_loss, named, random_mlp
 
 BATCH, WIDTH = 6, 4
 X = jax.random.normal(jax.random.key(0), (BATCH, WIDTH))
@@ -83,13 +83,25 @@ def test_the_cotangents_of_a_forward_pass_are_those_of_jax():
 
 def test_the_careless_colleague_is_found_out():
     params, labels = random_mlp(seed=0, sizes=(WIDTH, 5, 3)), jnp.arange(BATCH) % 3
+    found = first_divergence(named(careless_mlp_backward), mlp_loss, params, X, labels)
+    assert (found.first.kind, found.first.name) == ("cotangent", "before 1")
+    assert "a factor 1/6 is missing" in found.first.problem
+    assert {node.name for node in found.nodes if node.kind == "cotangent"} == {
+        *(f"{name} {layer}" for name in ("before", "weight", "bias") for layer in (0, 1))
+    }
 
-    def named(tap, *args):
-        careless_mlp_backward(*args, tap)
 
-    first = first_divergence(named, mlp_loss, params, X, labels).first
-    assert (first.kind, first.name) == ("cotangent", "before 1")
-    assert "a factor 1/6 is missing" in first.problem
+def test_a_backward_pass_that_taps_nothing_is_compared_by_its_gradients():
+    params, labels = random_mlp(seed=0, sizes=(WIDTH, 5, 3)), jnp.arange(BATCH) % 3
+
+    def silently(params, x, labels, tap):
+        loss, gradients = jax.value_and_grad(lambda params: mlp_loss(silent, params, x, labels))(params)
+        gradients[0]["weight"] = -gradients[0]["weight"]
+        return loss, gradients
+
+    found = first_divergence(named(silently), mlp_loss, params, X, labels)
+    assert (found.first.kind, found.first.name) == ("cotangent", "weight 0")
+    assert "the sign is wrong" in found.first.problem
 
 
 def test_the_table_shows_every_node():

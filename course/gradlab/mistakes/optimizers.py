@@ -959,3 +959,12 @@ def a_key_of_another_name():
     The recipe's keys are those of its docstring: optimizer, learning_rate, warmup_steps and max_norm.
     """
     return {"optimizer": "adam", "lr": 0.3, "warmup_steps": 5, "max_norm": None}
+
+
+@mistake(of="digits_recipe")
+def nothing_but_warm_up():
+    """The longer the warm-up, the safer.
+
+    A warm-up as long as the run never comes down again, and optax refuses it. Some steps are enough.
+    """
+    return {"optimizer": "adam", "learning_rate": 0.3, "warmup_steps": 60, "max_norm": None}

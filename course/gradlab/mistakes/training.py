@@ -971,6 +971,15 @@ def averages_that_have_not_arrived(images, labels):
 
 
 @mistake(of="memorize")
+def never_trained_on_them(images, labels):
+    """The network is returned as it was made, or a copy of it was trained.
+
+    Its averages are those of a new network. Call your `train_step` on the network that you return, in training mode.
+    """
+    return _trained([(images, labels)] * 0)
+
+
+@mistake(of="memorize")
 def far_too_large_steps(images, labels):
     """The larger the learning rate, the faster it learns.
 
@@ -1005,6 +1014,16 @@ def far_too_large_a_rate(batches):
     rates by factors of three.
     """
     return _trained(_few(batches), rate=3.0)
+
+
+@mistake(of="train_on_budget")
+def averages_that_lag_behind(batches):
+    """Batch norm's default is good enough.
+
+    With a momentum of 0.99 the averages are still on their way when the budget ends, and evaluation mode uses them.
+    Pass `momentum=0.9`, as in exercise 1.
+    """
+    return _trained(_few(batches), fault="momentum")
 
 
 @mistake(of="train_on_budget")
