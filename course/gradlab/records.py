@@ -7,7 +7,7 @@ units       about a third of the values of a column that has a second unit are w
 sentinels   about a tenth of the values are replaced by a word for missing, or by the column's own code for it, as a
             number or as text.
 impossible  about a twentieth are typed wrongly (a sign, a lost decimal point) and fall outside of the column's range.
-duplicates  about a sixth of the records are entered twice, the second time further down, and in other types.
+duplicates  about a sixth of the records are entered twice, the second time further down, and mostly in other types.
 shifts      about a tenth have one delimiter too many behind the id: every value stands one column to the right, the
             first column is empty, and the last value is under the key `extra`.
 
@@ -221,7 +221,9 @@ class _Corruption:
         return found
 
     def again(self, record: Record) -> Record:
-        """The same record as typed in by somebody else: plain numbers as text."""
+        """The same record once more: as it is, or as typed in by somebody else, with plain numbers as text."""
+        if record["id"] % 3 == 0:
+            return dict(record)
         return {name: f"{cell!r}" if isinstance(cell, float) else cell for name, cell in record.items()}
 
     def shifted(self, record: Record) -> Record:
