@@ -67,6 +67,25 @@ def test_agreement_is_agreement():
     assert found.verdict == "all 4 nodes agree"
 
 
+@pytest.mark.parametrize("hidden", [-1e9, -jnp.inf])
+def test_a_masked_score_hides_nothing(hidden):
+    def scores(divisor):
+        def run(tap, x, w, b):
+            past = jnp.tri(BATCH, dtype=bool)
+            looks = jax.nn.softmax(tap("scores", jnp.where(past, jnp.dot(x, x.T) / divisor, hidden)))
+            return jnp.sum(tap("looks", looks) * jnp.arange(BATCH)[None])
+
+        return run
+
+    first = first_divergence(scores(WIDTH), scores(WIDTH**0.5), X, W, B).first
+    assert (first.kind, first.name) == ("value", "scores")
+    assert first.problem == "it is half of what it should be"
+    shifted = lambda tap, x, w, b: scores(2.0)(tap, x.at[3, 1].add(0.1), w, b)  # noqa: E731
+    assert first_divergence(shifted, scores(2.0), X, W, B).first.problem.startswith(
+        "no simple pattern; the largest gap"
+    )
+
+
 def test_two_forward_passes_are_compared_by_their_cotangents():
     def without_the_mean(tap, x, w, b):
         return len(x) * oracle(tap, x, w, b)
