@@ -231,14 +231,19 @@ class FitTrial:
             again, end_again, _ = self._run(fit, folder / "parted", fresh, None)
             more, _, _ = self._run(fit, folder / "parted", self.seed + 2, None)
         rows = {step: seen for step, seen, _ in whole}
-        made = arrays(nnx.state(_drawn(fresh, 0.5), nnx.Param))
+        wanted = {step: weights for step, _, weights in whole}
+        goes_on = "other weights"
+        if again and again[0][0] in wanted and same_bits(again[0][2], wanted[again[0][0]]):
+            goes_on = "the weights of that step"
+        elif again and same_bits(again[0][2], arrays(nnx.state(_drawn(fresh, 0.5), nnx.Param))):
+            goes_on = "its first weights"
         epochs = [[row for _, seen, _ in part for row in seen] for part in (whole[:EPOCH], whole[EPOCH : 2 * EPOCH])]
         return {
             "steps": [step for step, _, _ in whole],
             "result": int(result),
             "before": [step for step, _, _ in parted],
             "resumed": [step for step, _, _ in again],
-            "goes on with": "its first weights" if again and same_bits(again[0][2], made) else "other weights",
+            "goes on with": goes_on,
             "same batches": bool(again) and all(rows.get(step) == seen for step, seen, _ in again),
             "distinct batches": len({tuple(sorted(seen)) for _, seen, _ in whole}) == len(whole),
             "whole epochs": all(len(set(epoch)) == len(epoch) for epoch in epochs),

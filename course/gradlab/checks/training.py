@@ -277,9 +277,8 @@ def fit_cases(draw: Draw, steps: int, every: int, stop: int) -> Iterator[Case]:
     yield Case(
         "interrupted, and called again: what it goes on with",
         run=ask.get("goes on with"),
-        want="other weights" if saved else "its first weights",
-        trivial=True,
-        because="The weights are those of the newest checkpoint, if there is one: restore comes before the first step.",
+        want="the weights of that step",
+        because="Those with which the run that was never stopped began it, and which the newest checkpoint holds.",
     )
     yield Case(
         "the same batches, and bit-identical at the end",

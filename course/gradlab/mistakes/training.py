@@ -838,6 +838,22 @@ def the_order_starts_again(
 
 
 @mistake(of="fit")
+def checkpoints_that_lack_something(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """The loop has to be right, whatever the checkpoints hold.
+
+    It goes on with the right weights and ends elsewhere: the optimizer's state, the statistics or the random state did
+    not come back. Mend your `Checkpoints` first.
+    """
+    archive = _Archive(folder, optimizer=False)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, **settings)
+
+
+@mistake(of="fit")
 def one_batch_ahead(
     train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
 ):
