@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from gradlab.handwriting import Part, digit_images
@@ -42,7 +43,7 @@ class Perceptron(nnx.Module):
 
     def __call__(self, x: Float[jax.Array, "b 6"]) -> Float[jax.Array, "b 4"]:
         Perceptron.traced += 1
-        Perceptron.eager += not isinstance(x, jax.core.Tracer)
+        Perceptron.eager += not isinstance(x, Tracer)
         return self.last(self.drop(nnx.relu(self.norm(self.first(x)))))
 
 
