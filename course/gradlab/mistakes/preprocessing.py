@@ -572,7 +572,7 @@ def categories_down_the_rows(codes, count):
 
     It has a row for each code and a column for each category: codes[:, None] against the categories.
     """
-    return jax.nn.one_hot(codes, count).T
+    return jnp.transpose(jax.nn.one_hot(codes, count))
 
 
 # --- normalize_images

@@ -555,8 +555,8 @@ def slices_that_overlap(seed, step, examples, batch_size):
 
     It begins at row k times the batch size. Otherwise each batch has all but one row of the batch before.
     """
-    epoch, place = divmod(step, examples // batch_size)
-    return _shuffled([seed, epoch], examples)[place : place + batch_size]
+    batches = examples // batch_size
+    return _shuffled([seed, step // batches], examples)[step % batches :][:batch_size]
 
 
 # --- checkpoints
@@ -1154,12 +1154,12 @@ def best_by_any_amount(model, train_epoch, validate, *, patience, min_delta, max
     min_delta?
     """
     history, best, low, kept, bad = [], 0, np.inf, None, 0
-    for epoch in range(1, max_epochs + 1):
+    while len(history) < max_epochs:
         train_epoch(model)
         history += [validate(model)]
         bad = 0 if history[-1] < low - min_delta else bad + 1
         if history[-1] < low:
-            best, low, kept = epoch, history[-1], jax.tree.map(jnp.copy, nnx.state(model))
+            best, low, kept = len(history), history[-1], jax.tree.map(jnp.copy, nnx.state(model))
         if bad >= patience:
             break
     nnx.update(model, kept)
@@ -1173,11 +1173,11 @@ def compared_with_the_epoch_before(model, train_epoch, validate, *, patience, mi
     After a bad epoch an ordinary one would count as progress. Compare with the best so far.
     """
     history, best, kept, bad = [], 0, None, 0
-    for epoch in range(1, max_epochs + 1):
+    while len(history) < max_epochs:
         train_epoch(model)
         history += [validate(model)]
-        if epoch == 1 or history[-1] < history[-2] - min_delta:
-            best, kept, bad = epoch, jax.tree.map(jnp.copy, nnx.state(model)), 0
+        if len(history) == 1 or history[-1] < history[-2] - min_delta:
+            best, kept, bad = len(history), jax.tree.map(jnp.copy, nnx.state(model)), 0
         else:
             bad += 1
         if bad >= patience:
@@ -1271,9 +1271,9 @@ def one_lucky_model_tested(train, score, settings, seeds):
 
     It is the luckiest of its seeds, and the next training will have another one. Report the mean over all of them.
     """
-    models = {setting: [train(setting, seed) for seed in seeds] for setting in settings}
-    means = {name: float(np.mean([score(model, "validation") for model in models[name]])) for name in settings}
-    lucky = max(models[_best(means)], key=lambda model: score(model, "validation"))
+    trained = {name: [train(name, seed) for seed in seeds] for name in settings}
+    means = _means({name: [score(model, "validation") for model in trained[name]] for name in settings})
+    lucky = max(trained[_best(means)], key=lambda model: score(model, "validation"))
     return {"validation": means, "chosen": _best(means), "test": score(lucky, "test")}
 
 
