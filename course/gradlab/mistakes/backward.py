@@ -192,15 +192,18 @@ def _assign(node: "_Node", share: float) -> None:
 
 
 def _ordered(root: "_Node") -> list["_Node"]:
-    """The graph with every node after its parents."""
+    """The graph with every node after its parents, in the order that the exercise describes."""
     found: dict[int, _Node] = {}
-    stack: list[tuple[_Node, bool]] = [(root, False)]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            found.setdefault(id(node), node)
-        elif id(node) not in found:
-            stack += [(node, True), *((parent, False) for parent in node.parents)]
+    known: set[int] = set()
+
+    def visit(node: "_Node") -> None:
+        if id(node) not in known:
+            known.add(id(node))
+            for parent in node.parents:
+                visit(parent)
+            found[id(node)] = node
+
+    visit(root)
     return list(found.values())
 
 
@@ -534,22 +537,6 @@ def shares_that_replace_each_other(data):
     return _Node(data, _Rules(give=_assign))
 
 
-def _first_parents_first(root: _Node) -> list[_Node]:
-    """The graph with every node after its parents, in the order that the exercise describes."""
-    found: dict[int, _Node] = {}
-    known: set[int] = set()
-
-    def visit(node: _Node) -> None:
-        if id(node) not in known:
-            known.add(id(node))
-            for parent in node.parents:
-                visit(parent)
-            found[id(node)] = node
-
-    visit(root)
-    return list(found.values())
-
-
 @mistake(of="backward")
 def cleared_while_walking(data):
     """Each node clears its parents' gradients before it pushes.
@@ -559,7 +546,7 @@ def cleared_while_walking(data):
 
     def walk(root: _Node) -> None:
         root.grad = 1.0
-        for node in _first_parents_first(root)[::-1]:
+        for node in _ordered(root)[::-1]:
             for parent in node.parents:
                 parent.grad = 0.0
             node.push()
