@@ -398,7 +398,7 @@ def trial_cases(draw: Draw, patients: int, assays: int) -> Iterator[Case]:
             Trial.sees_other_test_rows,
             "fitted on the training rows",
             2,
-            "The prediction for a row changed when other test rows did: medians, means or scales are from all rows.",
+            "The prediction for a row changed when other test rows did: gaps, scales or columns come from all rows.",
         ),
         (
             "test labels are not used",

@@ -153,7 +153,7 @@ def only_the_last_step(function, gradient, x, steps):
 
 
 @mistake(of="gradient_errors")
-def mean_of_the_entries_errors(function, gradient, x, steps):
+def errors_averaged_over_the_entries(function, gradient, x, steps):
     """The relative error of a gradient is the mean of its entries' errors.
 
     An entry near zero has a huge relative error that matters to nobody. First the norms over all entries, then their
@@ -164,7 +164,7 @@ def mean_of_the_entries_errors(function, gradient, x, steps):
 
 
 @mistake(of="gradient_errors")
-def largest_entrys_error(function, gradient, x, steps):
+def error_of_the_worst_entry(function, gradient, x, steps):
     """A gradient is as wrong as its worst entry.
 
     An entry near zero has a huge relative error that matters to nobody. First the norms over all entries, then their
