@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab.divergence import first_divergence, silent, trace
-from gradlab.tapped import careless_mlp_backward, mlp_loss, random_mlp
+from gradlab.tapped import careless_mlp_backward, mlp_loss, named, random_mlp
 
 BATCH, WIDTH = 6, 4
 X = jax.random.normal(jax.random.key(0), (BATCH, WIDTH))
@@ -67,6 +67,25 @@ def test_agreement_is_agreement():
     assert found.verdict == "all 4 nodes agree"
 
 
+@pytest.mark.parametrize("hidden", [-1e9, -jnp.inf])
+def test_a_masked_score_hides_nothing(hidden):
+    def scores(divisor):
+        def run(tap, x, w, b):
+            past = jnp.tri(BATCH, dtype=bool)
+            looks = jax.nn.softmax(tap("scores", jnp.where(past, jnp.dot(x, x.T) / divisor, hidden)))
+            return jnp.sum(tap("looks", looks) * jnp.arange(BATCH)[None])
+
+        return run
+
+    first = first_divergence(scores(WIDTH), scores(WIDTH**0.5), X, W, B).first
+    assert (first.kind, first.name) == ("value", "scores")
+    assert first.problem == "it is half of what it should be"
+    shifted = lambda tap, x, w, b: scores(2.0)(tap, x.at[3, 1].add(0.1), w, b)  # noqa: E731
+    assert first_divergence(shifted, scores(2.0), X, W, B).first.problem.startswith(
+        "no simple pattern; the largest gap"
+    )
+
+
 def test_two_forward_passes_are_compared_by_their_cotangents():
     def without_the_mean(tap, x, w, b):
         return len(x) * oracle(tap, x, w, b)
@@ -83,13 +102,25 @@ def test_the_cotangents_of_a_forward_pass_are_those_of_jax():
 
 def test_the_careless_colleague_is_found_out():
     params, labels = random_mlp(seed=0, sizes=(WIDTH, 5, 3)), jnp.arange(BATCH) % 3
+    found = first_divergence(named(careless_mlp_backward), mlp_loss, params, X, labels)
+    assert (found.first.kind, found.first.name) == ("cotangent", "before 1")
+    assert "a factor 1/6 is missing" in found.first.problem
+    assert {node.name for node in found.nodes if node.kind == "cotangent"} == {
+        *(f"{name} {layer}" for name in ("before", "weight", "bias") for layer in (0, 1))
+    }
 
-    def named(tap, *args):
-        careless_mlp_backward(*args, tap)
 
-    first = first_divergence(named, mlp_loss, params, X, labels).first
-    assert (first.kind, first.name) == ("cotangent", "before 1")
-    assert "a factor 1/6 is missing" in first.problem
+def test_a_backward_pass_that_taps_nothing_is_compared_by_its_gradients():
+    params, labels = random_mlp(seed=0, sizes=(WIDTH, 5, 3)), jnp.arange(BATCH) % 3
+
+    def silently(params, x, labels, tap):
+        loss, gradients = jax.value_and_grad(lambda params: mlp_loss(silent, params, x, labels))(params)
+        gradients[0]["weight"] = -gradients[0]["weight"]
+        return loss, gradients
+
+    found = first_divergence(named(silently), mlp_loss, params, X, labels)
+    assert (found.first.kind, found.first.name) == ("cotangent", "weight 0")
+    assert "the sign is wrong" in found.first.problem
 
 
 def test_the_table_shows_every_node():

@@ -5,6 +5,7 @@ tqdm draw with a widget there, of which a notebook that is read without a kernel
 """
 
 import time
+from collections.abc import Iterator
 from html import escape
 from typing import Any, Self
 
@@ -49,6 +50,10 @@ class Bar:
         else:
             self._unread = facts
 
+    def over(self, batches: Any) -> "_Counted":
+        """The batches, `len` included; each counts as done when the next one is asked for."""
+        return _Counted(self, batches)
+
     def _update(self, now: float) -> None:
         self._updated = now
         if unread := self.__dict__.pop("_unread", None):
@@ -78,3 +83,18 @@ class Bar:
         text = repr(self)
         bar = f'<progress max="{self.total}" value="{self.step}" aria-label="{escape(self.what)}"></progress>'
         return {"text/plain": text, "text/html": f'<div style="font-size:13px">{bar} {escape(text)}</div>'}
+
+
+class _Counted:
+    """Batches whose bar moves while they are gone through."""
+
+    def __init__(self, bar: Bar, batches: Any) -> None:
+        self._bar, self._batches = bar, batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        for step, batch in enumerate(self._batches, start=1):
+            yield batch
+            self._bar.show(step)

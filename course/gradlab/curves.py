@@ -34,13 +34,13 @@ class Waves:
 @portable
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """`factor` times another portable function: a gradient with a planted error."""
+    """`factor` times another portable function, one number or one for each entry: a gradient with a planted error."""
 
     function: Any
-    factor: float
+    factor: float | Float[np.ndarray, "..."]
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.factor * self.function(x)
+        return jnp.asarray(self.factor, jnp.float32) * self.function(x)
 
 
 @portable

@@ -188,7 +188,7 @@ def difference(got: Any, want: Any, lengths: dict[int, str], *, rtol: float, ato
 
     def same(a: np.ndarray, b: np.ndarray) -> bool:
         scale = np.max(np.abs(b), initial=0.0)
-        return a.shape == b.shape and np.allclose(a, b, rtol=rtol, atol=atol + rtol * scale)
+        return np.allclose(a, b, rtol=rtol, atol=atol + rtol * scale)
 
     if got.shape == want.shape and np.allclose(got, want, rtol=rtol, atol=atol, equal_nan=True):
         return None
@@ -196,17 +196,30 @@ def difference(got: Any, want: Any, lengths: dict[int, str], *, rtol: float, ato
         return "it contains nan"
     if got.shape == want.shape and not got.any():
         return "it is zero everywhere"
+    usual = _usual(want)
+    wanted = want[usual]
     for what, view in _views(got, want.shape):
-        factor = np.vdot(want, view) / max(np.vdot(want, want), 1e-300)
+        if not np.isfinite(view[usual]).all():
+            continue
+        factor = np.vdot(wanted, view[usual]) / max(np.vdot(wanted, wanted), 1e-300)
         # A factor of zero would explain anything small.
-        if factor and same(view, factor * want):
-            parts = [what, _factor(factor, lengths, rtol)]
-            return ", and ".join(part for part in parts if part)
+        if factor and same(view[usual], factor * wanted):
+            parts = [part for part in (what, _factor(factor, lengths, rtol)) if part]
+            if parts:
+                return ", and ".join(parts)
     if got.shape != want.shape:
         return f"its shape is {got.shape}, and {want.shape} is expected"
-    place = np.unravel_index(int(np.argmax(np.abs(got - want))), got.shape)
+    with np.errstate(invalid="ignore"):
+        gap = np.where(got == want, 0.0, np.abs(got - want))
+    place = np.unravel_index(int(np.argmax(gap)), got.shape)
     where = f" at {tuple(map(int, place))}" if place else ""
     return f"no simple pattern; the largest gap{where} is {got[place]:.4g} against {want[place]:.4g}"
+
+
+def _usual(want: np.ndarray) -> np.ndarray:
+    """Where an array holds its numbers, and not the minus infinity, or minus a billion, of a mask."""
+    sizes = np.abs(want[np.isfinite(want) & (want != 0)])
+    return np.abs(want) <= 1e6 * np.quantile(sizes, 0.25) if sizes.size else np.isfinite(want)
 
 
 def _views(got: np.ndarray, shape: tuple[int, ...]) -> list[tuple[str, np.ndarray]]:

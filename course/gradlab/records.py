@@ -4,9 +4,10 @@ The clean table is known, so cleaning can be scored against the truth. The fault
 
 types       numbers as int, float or padded text; categories in any spelling and case.
 units       about a third of the values of a column that has a second unit are written in it, with the unit behind.
-sentinels   about a tenth of the values are replaced by a word for missing, or by the column's own code for it.
+sentinels   about a tenth of the values are replaced by a word for missing, or by the column's own code for it, as a
+            number or as text.
 impossible  about a twentieth are typed wrongly (a sign, a lost decimal point) and fall outside of the column's range.
-duplicates  about a sixth of the records are entered twice, the second time further down, and in other types.
+duplicates  about a sixth of the records are entered twice, the second time further down, and mostly in other types.
 shifts      about a tenth have one delimiter too many behind the id: every value stands one column to the right, the
             first column is empty, and the last value is under the key `extra`.
 
@@ -179,7 +180,8 @@ class _Corruption:
         lost, wrong = self.hits("sentinels", SENTINELS), self.hits("impossible", IMPOSSIBLE)
         if lost:
             values[row] = UNKNOWN_CODE if column.words else np.nan
-            codes = [] if column.missing_code is None else [column.missing_code] * len(MISSING_WORDS)
+            code = column.missing_code
+            codes = [] if code is None else [code, f"{code:g}", code, f" {code} ", f"{code:g}"]
             return self.choice([*MISSING_WORDS, None, *codes])
         if column.words:
             words = column.words[int(values[row])]
@@ -219,7 +221,9 @@ class _Corruption:
         return found
 
     def again(self, record: Record) -> Record:
-        """The same record as typed in by somebody else: plain numbers as text."""
+        """The same record once more: as it is, or as typed in by somebody else, with plain numbers as text."""
+        if record["id"] % 3 == 0:
+            return dict(record)
         return {name: f"{cell!r}" if isinstance(cell, float) else cell for name, cell in record.items()}
 
     def shifted(self, record: Record) -> Record:

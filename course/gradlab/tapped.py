@@ -1,6 +1,8 @@
 """Computations with named intermediates: a small network as the oracle of `first_divergence`, and a wrong one."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +40,21 @@ def mlp_loss(tap: Tap, params: Layers, x: Float[Array, "b n"], labels: Int[Array
 
 def _surprise(logits: Float[Array, "b c"], labels: Int[Array, " b"]) -> Float[Array, " b"]:
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
+
+
+def named(backward_pass: Callable[..., tuple[Any, Layers]]) -> Callable[..., None]:
+    """A backward pass `(params, x, labels, tap) -> (loss, gradients)` for `first_divergence`, its gradients named.
+
+    They are called `weight i` and `bias i`, as `mlp_loss` calls the parameters.
+    """
+
+    def run(tap: Tap, params: Layers, x: Float[Array, "b n"], labels: Int[Array, " b"]) -> None:
+        _, gradients = backward_pass(params, x, labels, tap)
+        for i, layer in enumerate(gradients):
+            tap.cotangent(f"weight {i}", layer["weight"])
+            tap.cotangent(f"bias {i}", layer["bias"])
+
+    return run
 
 
 def careless_mlp_backward(

@@ -16,19 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from gradlab.handwriting import Part, digit_images
 from gradlab.seam.portable import portable
 
 FEATURES, HIDDEN, CLASSES = 6, 8, 4
+EPOCH = 3  # batches of the data of a `FitTrial`
 RATE = 0.1
 
 
 class Perceptron(nnx.Module):
-    """Linear, batch norm, relu, dropout, linear. `traced` counts how often Python runs through it, in all."""
+    """Linear, batch norm, relu, dropout, linear.
 
-    traced = 0
+    `traced` counts how often Python runs through it, in all, and `eager` how often of these it was not compiled.
+    """
+
+    traced = eager = 0
 
     def __init__(self, rngs: nnx.Rngs, dropout: float = 0.0) -> None:
         self.first = nnx.Linear(FEATURES, HIDDEN, rngs=rngs)
@@ -38,6 +43,7 @@ class Perceptron(nnx.Module):
 
     def __call__(self, x: Float[jax.Array, "b 6"]) -> Float[jax.Array, "b 4"]:
         Perceptron.traced += 1
+        Perceptron.eager += not isinstance(x, Tracer)
         return self.last(self.drop(nnx.relu(self.norm(self.first(x)))))
 
 
@@ -95,7 +101,7 @@ class StepTrial:
         model, optimizer = _network(self.seed, self.dropout, _momentum())
         if self.evaluating:
             model.eval()
-        before = Perceptron.traced
+        before, eager = Perceptron.traced, Perceptron.eager
         told = [
             train_step(model, optimizer, jnp.asarray(x), jnp.asarray(y)) for x, y in zip(self.x, self.y, strict=True)
         ]
@@ -107,6 +113,7 @@ class StepTrial:
             "statistics": arrays(nnx.state(model, nnx.BatchStat)),
             "draws": int(arrays(nnx.state(model, nnx.RngCount))["drop/rngs/count"]),
             "traces": Perceptron.traced - before,
+            "compiled": Perceptron.eager == eager,
         }
 
 
@@ -224,14 +231,23 @@ class FitTrial:
             fresh = self.seed + (self.stop >= self.every)
             again, end_again, _ = self._run(fit, folder / "parted", fresh, None)
             more, _, _ = self._run(fit, folder / "parted", self.seed + 2, None)
-        rows = dict(whole)
+        rows = {step: seen for step, seen, _ in whole}
+        wanted = {step: weights for step, _, weights in whole}
+        goes_on = "other weights"
+        if again and again[0][0] in wanted and same_bits(again[0][2], wanted[again[0][0]]):
+            goes_on = "the weights of that step"
+        elif again and same_bits(again[0][2], arrays(nnx.state(_drawn(fresh, 0.5), nnx.Param))):
+            goes_on = "its first weights"
+        epochs = [[row for _, seen, _ in part for row in seen] for part in (whole[:EPOCH], whole[EPOCH : 2 * EPOCH])]
         return {
-            "steps": [step for step, _ in whole],
+            "steps": [step for step, _, _ in whole],
             "result": int(result),
-            "before": [step for step, _ in parted],
-            "resumed": [step for step, _ in again],
-            "same batches": bool(again) and all(rows.get(step) == seen for step, seen in again),
-            "distinct batches": len({tuple(sorted(seen)) for _, seen in whole}) == len(whole),
+            "before": [step for step, _, _ in parted],
+            "resumed": [step for step, _, _ in again],
+            "goes on with": goes_on,
+            "same batches": bool(again) and all(rows.get(step) == seen for step, seen, _ in again),
+            "distinct batches": len({tuple(sorted(seen)) for _, seen, _ in whole}) == len(whole),
+            "whole epochs": all(len(set(epoch)) == len(epoch) for epoch in epochs),
             "same end": all(same_bits(end[part], end_again[part]) for part in end),
             "steps when finished": len(more),
         }
@@ -239,18 +255,26 @@ class FitTrial:
     def _run(self, fit: Callable, folder: Path, seed: int, stop: int | None) -> tuple[list, dict, Any]:
         model, optimizer = _network(seed, 0.5, _adam())
         rows: list[list[int]] = []
-        log: list[tuple[int, list[int]]] = []
+        weights: list[dict] = []
+        log: list[tuple[int, list[int], dict]] = []
 
         def train_step(model: Any, optimizer: Any, x: jax.Array, y: jax.Array) -> tuple:
             rows.append([int(row) for row in np.asarray(x)[:, 0]])
+            weights.append(arrays(nnx.state(model, nnx.Param)))
             return _practice(model, optimizer, x / len(self.x), y)
 
         def on_step(step: int, *_: Any) -> None:
-            log.append((int(step), rows[-1]))
+            log.append((int(step), rows[-1], weights[-1]))
             if step == stop:
                 raise KeyboardInterrupt
 
-        settings = {"seed": 5, "batch_size": 4, "steps": self.steps, "folder": folder, "every": self.every}
+        settings = {
+            "seed": 5,
+            "batch_size": len(self.y) // EPOCH,
+            "steps": self.steps,
+            "folder": folder,
+            "every": self.every,
+        }
         result = None
         with suppress(KeyboardInterrupt):
             result = fit(train_step, model, optimizer, self.x, self.y, **settings, on_step=on_step)
@@ -323,6 +347,7 @@ class TrainedTrial:
     """What a model that a student's function has trained answers to images, in evaluation and in training mode.
 
     `sure` is the mean of its highest probability in evaluation mode, and `touched` whether batch norm's averages moved.
+    Where it was trained on a `Stream`, `first batch` is its accuracy on the first batch of that.
     """
 
     images: Float[np.ndarray, "n 8 8 1"]
@@ -331,13 +356,18 @@ class TrainedTrial:
         model = train(*args)
         averages = arrays(nnx.state(model, nnx.BatchStat)).values()
         touched = not all(np.isin(array, (0.0, 1.0)).all() for array in averages)
-        calm, lively = self._logits(model, calm=True), self._logits(model, calm=False)
+        first = 0.0
+        if args and isinstance(args[0], Stream):
+            images, labels = next(iter(args[0]))
+            first = float(np.mean(self._logits(model, images, calm=True).argmax(-1) == labels))
+        calm, lively = (self._logits(model, self.images, calm=calm) for calm in (True, False))
         sure = float(np.mean(jax.nn.softmax(calm, axis=-1).max(axis=-1)))
-        return {"evaluating": calm.argmax(-1), "training": lively.argmax(-1), "sure": sure, "touched": touched}
+        answers = {"evaluating": calm.argmax(-1), "training": lively.argmax(-1)}
+        return answers | {"sure": sure, "touched": touched, "first batch": first}
 
-    def _logits(self, model: Any, *, calm: bool) -> Float[np.ndarray, "n 10"]:
+    def _logits(self, model: Any, images: Float[np.ndarray, "n 8 8 1"], *, calm: bool) -> Float[np.ndarray, "n 10"]:
         model.eval() if calm else model.train()
-        return np.asarray(_answer(model, jnp.asarray(self.images)))
+        return np.asarray(_answer(model, jnp.asarray(images)))
 
 
 class Counter(nnx.Module):
@@ -414,7 +444,10 @@ class CharacterTrial:
         model = network(nnx.Rngs(self.seed), vocabulary=self.vocabulary, width=16)
         other = self.texts.copy()
         other[:, self.place] = (other[:, self.place] + 1) % self.vocabulary
-        beside = self.texts.copy()
-        beside[1:] = (beside[1:] + 1) % self.vocabulary
-        one, two, three = (np.asarray(_answer(model, jnp.asarray(texts))) for texts in (self.texts, other, beside))
-        return {"logits": one, "changed": np.abs(one - two).max(axis=(0, 2)), "beside": np.abs(three[0] - one[0]).max()}
+        # The first text stays, and then the last one: whatever runs over the batch runs in one direction.
+        behind, before = ((self.texts + 1) % self.vocabulary for _ in range(2))
+        behind[0], before[-1] = self.texts[0], self.texts[-1]
+        asked = (self.texts, other, behind, before)
+        one, two, first, last = (np.asarray(_answer(model, jnp.asarray(texts))) for texts in asked)
+        beside = max(np.abs(first[0] - one[0]).max(), np.abs(last[-1] - one[-1]).max())
+        return {"logits": one, "changed": np.abs(one - two).max(axis=(0, 2)), "beside": beside}

@@ -127,7 +127,8 @@ hidden.affine(affine)
 #
 # <details><summary>Hint 2: a plan</summary>
 #
-# Compare each number with 0 and keep the larger one. A product with a mask is not it: $-\infty \cdot 0$ is nan.
+# Compare each number with 0 and keep the larger one. Do not multiply by a mask: $-\infty \cdot 0$ is nan, unless the
+# compiler happens to make a choice of the product.
 #
 # </details>
 #
@@ -354,7 +355,8 @@ hidden.mse(mse)
 # $$L = \frac{\sum_i m_i L_i}{\max(1, \sum_i m_i)}$$
 #
 # What stands at a masked position may be anything, nan included. Zero times nan is nan: so choose with `jnp.where`, do not
-# multiply. If nothing counts, the loss is 0.
+# multiply. (XLA turns a product with a *boolean* mask into a choice now and then. Nothing promises it.) If nothing counts,
+# the loss is 0.
 #
 # The function runs inside a compiled training step. There, a mask's values are not known, so `losses[mask]` does not work.
 # `mask is None` does.

@@ -44,7 +44,7 @@ from gradlab import predict, widgets
 from gradlab.checks import backward as checks
 from gradlab.curves import Waves
 from gradlab.divergence import first_divergence, silent
-from gradlab.tapped import careless_mlp_backward, mlp_loss, random_mlp
+from gradlab.tapped import careless_mlp_backward, mlp_loss, named, random_mlp
 
 # %% [markdown]
 # ## 1. A gradient by measurement
@@ -891,25 +891,12 @@ hidden.mlp_backward(mlp_backward)
 # forward, then the cotangents going back. It names the first node that differs and says what the difference looks like.
 #
 # The oracle is `mlp_loss`, a forward pass whose cotangents JAX finds. The first line below compares it with a careless
-# colleague's backward pass. The second line compares it with yours. If you tapped nothing, only the gradients are compared.
+# colleague's backward pass. The second line compares it with yours. `named` names the gradients that a backward pass
+# returns. If you tapped nothing, only these are compared.
 
 # %%
 net = random_mlp(seed=3, sizes=(5, 8, 6, 4))
 batch, classes = jnp.ones((7, 5)) * jnp.arange(7.0)[:, None] / 3, jnp.arange(7) % 4
-
-
-def named(backward_pass):
-    """`backward_pass` with its gradients named as the oracle names the parameters."""
-
-    def run(tap, params, x, labels):
-        _, gradients = backward_pass(params, x, labels, tap)
-        for i, layer in enumerate(gradients):
-            tap.cotangent(f"weight {i}", layer["weight"])
-            tap.cotangent(f"bias {i}", layer["bias"])
-
-    return run
-
-
 print("The colleague's: ", first_divergence(named(careless_mlp_backward), mlp_loss, net, batch, classes).verdict)
 first_divergence(named(mlp_backward), mlp_loss, net, batch, classes)
 

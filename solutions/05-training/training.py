@@ -658,7 +658,8 @@ hidden.train_on_budget(train_on_budget)
 # **See it.** What does it still get wrong? Choose a cell of the table, and look at the images in it.
 
 # %%
-reader = train_on_budget(Stream(seed=0, steps=180))
+with Bar("reading digits", 180) as bar:
+    reader = train_on_budget(bar.over(Stream(seed=0, steps=180)))
 print("validation:", evaluate(reader, *data.validation, 128))
 reader.eval()
 Confusion(

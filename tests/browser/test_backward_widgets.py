@@ -49,7 +49,9 @@ def test_each_step_is_one_write_of_the_students_backward(view):
     assert "Step 2 of 10" in words.inner_text()
     assert "upstream 1 times local derivative 1" in words.inner_text()
     assert view(0).locator(".gl-edge.gl-active").count() == 1
-    press(view(0), "Step back")
+    press(view(0), "Step")
+    assert [text for text in view(0).locator(".gl-share").all_text_contents() if text] == ["1"]
+    press(view(0), "Step back", 2)
     assert "Step 1 of 10" in words.inner_text()
 
 
@@ -88,6 +90,7 @@ def test_playing_stops_where_a_gradient_is_overwritten(view):
     press(view(1), "Play")
     view(1).locator(".gl-step-text.gl-lost").wait_for(timeout=30_000)
     assert "Overwritten" in view(1).locator(".gl-step-text").inner_text()
+    assert view(1).locator(".gl-share.gl-gone").count() == 1
     view(1).get_by_role("button", name="Play", exact=True).wait_for()
     assert "and 0.772 is right" in view(1).locator("tbody tr").first.inner_text()
 

@@ -4,18 +4,22 @@ import html.parser
 import json
 
 import jax
+import jax.numpy as jnp
 import nbformat
+import numpy as np
 import pytest
 from nbgrader.utils import determine_grade
 
 from gradlab.checks import optimizers as checks
-from gradlab.checks import sharding
+from gradlab.checks import preprocessing, sharding
 from gradlab.checks.case import Case
 from gradlab.checks.exercise import Exercise
 from gradlab.checks.report import MIMETYPE
 from gradlab.checks.show import show
 from gradlab.mistakes import optimizers as mistakes
 from gradlab.mistakes import sharding as wrong_sharding
+from gradlab.seam import probe
+from gradlab.seam.handle import local
 from gradlab_grading.alternatives import optimizers as alternatives
 from gradlab_grading.hidden import Hidden
 
@@ -93,6 +97,41 @@ def test_a_mistake_of_a_function_that_is_right_is_not_named():
     assert not report.mistakes
     (known,) = sharding.flops_per_token(one, wrong_sharding.the_peak_of_one_device_for_all).mistakes
     assert known.name == "the_peak_of_one_device_for_all"
+
+
+def test_of_two_functions_the_one_that_is_wrong_is_named():
+    def fit(x):
+        spread = jnp.std(x, axis=0)
+        return {"mean": jnp.mean(x, axis=0), "scale": jnp.where(jnp.ptp(x, axis=0) == 0, 1.0, spread)}
+
+    def apply(scaler, x):
+        scaler = fit(x)
+        return (x - scaler["mean"][None]) / scaler["scale"][None]
+
+    report = preprocessing.scaler(fit, apply)
+    assert [known.name for known in report.mistakes] == ["scaled_by_its_own_rows"]
+
+
+def test_asking_a_traced_number_for_its_value_is_one_mistake_whatever_line_does_it():
+    case = Case("traced", run=lambda f: probe.program(f, jnp.ones(3)).run(), want=0)
+
+    def by_int(x):
+        return int(x[0])
+
+    def by_if(x):
+        return x if x[0] > 0 else 2 * x
+
+    def by_numpy(x):
+        return np.asarray(x)
+
+    def broken(x):
+        return x + jnp.ones(2)
+
+    one, other, third, fourth = (case.ask(local(f=f)).got for f in (by_int, by_if, by_numpy, broken))
+    assert case.same(one, other)
+    assert case.same(other, third)
+    assert not case.same(one, fourth)
+    assert not case.same(fourth, 0.0)
 
 
 def test_hidden_cases_show_a_name_and_a_verdict_only():

@@ -78,3 +78,12 @@ def test_shifts_are_found_and_wrapping_is_seen():
     assert verdicts.variety(images, diagonal, 2) == "rows and columns move as one"
     short = np.stack([verdicts.moved(image, *np.minimum(step, 1)) for image, step in zip(images, steps, strict=True)])
     assert verdicts.variety(images, short, 2) == "some shifts never come"
+
+
+def test_images_that_were_moved_are_known_whatever_the_draw():
+    images = np.random.default_rng(0).uniform(0.1, 1, (5, 6, 6))
+    out = np.stack([verdicts.moved(image, 1, -2) for image in images])
+    assert verdicts.still(images, images.copy(), 2) == verdicts.STILL
+    assert verdicts.still(images, out, 2) == "the images were moved"
+    assert verdicts.still(images, images / 2, 2) == "other images"
+    assert verdicts.still(images, images[:2], 2) == "other images"

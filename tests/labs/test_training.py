@@ -1,5 +1,6 @@
 """Lab 05's given pieces, its oracles, and a run that is killed between two steps."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,14 @@ def test_the_bar_says_what_happens_and_how_long_is_left():
     assert "<progress" in bar._repr_mimebundle_()["text/html"]
 
 
+def test_a_bar_moves_over_batches():
+    with Bar("reading", 3) as bar:
+        batches = bar.over(["a", "b", "c"])
+        assert len(batches) == 3
+        assert [(batch, bar.step) for batch in batches] == [("a", 0), ("b", 1), ("c", 2)]
+    assert re.match("reading: step 3 of 3, done in", repr(bar))
+
+
 def test_the_written_out_perceptron_is_flaxs():
     model = Perceptron(nnx.Rngs(0))
     x, y = np.random.default_rng(0).standard_normal((1, 12, 6)).astype(np.float32), np.arange(12)[None] % 4
@@ -106,3 +115,36 @@ def test_the_written_out_convolution_is_flaxs():
     images = np.random.default_rng(0).standard_normal((2, 8, 8, 2)).astype(np.float32)
     ours = oracles.conv(images, np.asarray(layer.kernel[...]))
     np.testing.assert_allclose(ours, layer(jnp.asarray(images)), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_wrong_with_a_trained_network_is_said():
+    labels = np.arange(50) % 10
+    told = {"evaluating": labels, "training": labels, "sure": 0.99, "touched": True, "first batch": 0.5}
+    assert oracles.by_heart(told, labels) == "all right in evaluation mode"
+    assert oracles.by_heart(told | {"evaluating": 0 * labels}, labels).startswith("right in training mode, wrong")
+    lost = told | {"evaluating": 9 - labels, "training": 9 - labels}
+    assert oracles.by_heart(lost, labels) == "sure of its answers, and mostly wrong"
+    assert oracles.by_heart(lost | {"sure": 0.2}, labels) == "unsure of its answers"
+    same = {"evaluating": 0 * labels, "training": 0 * labels}
+    assert oracles.by_heart(lost | same, labels) == "nearly always the same answer"
+    assert oracles.by_heart(lost | same | {"sure": 0.2}, labels) == "nearly always the same answer"
+    assert "no step was made" in oracles.by_heart(lost | {"touched": False}, labels)
+    assert oracles.reached(lost | {"first batch": 1.0}, labels, 0.97).endswith(
+        "the first batch by heart, and little else"
+    )
+    assert oracles.reached(told, labels, 0.97) == "reached"
+
+
+def test_rows_that_repeat_are_told_apart():
+    def overlapping(seed, step, count, batch):
+        epoch, place = divmod(step, count // batch)
+        return np.random.default_rng([seed, epoch]).permutation(count)[place : place + batch]
+
+    def replaced(seed, step, count, batch):
+        return np.random.default_rng([seed, step]).integers(0, count, batch)
+
+    def anew(seed, step, count, batch):
+        return np.random.default_rng([seed, step]).permutation(count)[:batch]
+
+    found = [oracles.orders(rows, 5, 23, 4)["epoch"] for rows in (overlapping, replaced, anew)]
+    assert found == ["each batch overlaps the one before", "rows repeat within a batch", "rows repeat"]

@@ -113,6 +113,22 @@ def test_gradient_traces_memory_and_arguments_after_a_call():
     np.testing.assert_array_equal(after, [1.0, 1.0])
 
 
+def test_whether_arguments_are_left_alone():
+    def spoil(numbers):
+        numbers["a"] += 1
+
+    def shorten(layers):
+        layers.pop()
+
+    def look(numbers):
+        return numbers["a"] + 1
+
+    spoil, shorten, look = local(spoil=spoil, shorten=shorten, look=look)
+    assert probe.leaves_arguments(look, {"a": jnp.zeros(2)})
+    assert not probe.leaves_arguments(spoil, {"a": jnp.zeros(2)})
+    assert not probe.leaves_arguments(shorten, [jnp.zeros(2), jnp.ones(2)])
+
+
 def test_a_kept_result_stays_on_the_other_side():
     (handle,) = local(ones=np.ones)
     kept = handle.keep(3)

@@ -64,7 +64,10 @@ class Exercise:
         )
 
     def _diagnose(self, implementations: tuple, outcomes: list[Outcome], seed: int) -> list[Mistake]:
-        """The known mistakes that answer as the student did: in most cases, a failed one among them."""
+        """The known mistakes that answer as the student did: in most cases, a failed one among them.
+
+        Of several, those are given that agree in most cases, and of these those that explain most of the failed ones.
+        """
         if all(outcome.passed or outcome.unwritten for outcome in outcomes):
             return []
         agreement = {}
@@ -72,19 +75,19 @@ class Exercise:
             given = list(implementations)
             given[known.position] = known.implementation
             handles = local(**dict(zip(self.arguments, given, strict=True)))
-            count, explains, differs = 0, False, 0
+            count, explains, differs = 0, 0, 0
             for number, outcome in enumerate(outcomes):
                 answer = self._answer(known, outcome.case, handles, (seed, number))
                 same = outcome.case.same(answer, outcome.got)
                 count, differs = count + same, differs + (not same)
-                if same and not (outcome.passed or explains):
-                    explains = self._concerns(implementations, known.position, outcome)
+                if same and not outcome.passed:
+                    explains += self._concerns(implementations, known.position, outcome)
                 # One answer may differ (the same mistake in other words); two are another mistake, and cost time.
                 if differs > 1:
                     break
             if explains:
-                agreement[known] = count
-        return [known for known, count in agreement.items() if count == max(agreement.values())]
+                agreement[known] = count, explains
+        return [known for known, found in agreement.items() if found == max(agreement.values())]
 
     def _concerns(self, implementations: tuple, position: int, outcome: Outcome) -> bool:
         """Whether a case asks the function at `position` at all; with several, it may be about another one."""

@@ -369,6 +369,13 @@ def mlp_forward(draw: Draw) -> Iterator[Case]:
             weight=1 if name == "one layer" else 2,
             because="ReLU after every layer but the last: the last one gives the logits.",
         )
+    yield Case(
+        "the parameters are as they were",
+        run=lambda forward: probe.leaves_arguments(forward, params, x),
+        want=True,
+        trivial=True,
+        because="Whoever holds the parameters calls you again with them: change neither the list nor its arrays.",
+    )
 
 
 @exercise(points=5, visible=2, skill="frameworks")

@@ -60,13 +60,6 @@ def optax_path(tx: optax.GradientTransformation, params: Any, gradients: list, s
     return visited
 
 
-def leaves_arguments(step: Handle, params: Any, gradients: Any, state: Any, **settings: Any) -> bool:
-    """Whether a step leaves its arguments alone, when they are NumPy arrays, which can be changed in place."""
-    args = jax.tree.map(np.array, (params, gradients, state))
-    _, after = probe.after_call(step, *args, **settings)
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(args), jax.tree.leaves(after), strict=True))
-
-
 @exercise(points=10, visible=4, skill="optimization")
 def gradient_descent(draw: Draw) -> Iterator[Case]:
     # In a scan the rate is a constant of the program: drawn as sizes are, one program serves every batch.
@@ -181,7 +174,7 @@ def _step_cases(
     )
     yield Case(
         UNTOUCHED,
-        run=lambda step: leaves_arguments(step, params, slopes[0], state, learning_rate=rate, **settings),
+        run=lambda step: probe.leaves_arguments(step, params, slopes[0], state, learning_rate=rate, **settings),
         want=True,
         trivial=True,
         because="Return new values. Whoever holds the old ones (a checkpoint, a second optimizer) still needs them.",

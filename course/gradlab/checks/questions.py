@@ -17,7 +17,20 @@ def same_split(split: Handle, seed: int, labels: np.ndarray, groups: np.ndarray 
     first, again, other = (as_tuples(split(key, labels, (0.7, 0.3), groups)) for key in keys)
     if first != again:
         return "the same key, another split"
-    return "another key, the same split" if first == other else "the key decides"
+    if first != other:
+        return "the key decides"
+    units = np.arange(len(labels)) if groups is None else groups
+    kinds = labels if groups is None else np.zeros_like(groups)
+    return "nothing is shuffled" if _in_order(first, units, kinds) else "another key, the same split"
+
+
+def _in_order(parts: tuple, units: np.ndarray, kinds: np.ndarray) -> bool:
+    """Whether, of each kind, the first part has the first units, and the second part those behind them."""
+    one, two = (np.array(sorted(part), int) for part in parts)
+    return all(
+        units[one[kinds[one] == kind]].max(initial=-1) < units[two[kinds[two] == kind]].min(initial=len(units))
+        for kind in np.unique(kinds)
+    )
 
 
 def as_tuples(parts: Any) -> tuple:
@@ -44,11 +57,16 @@ def jitted(augment: Handle, ask: tuple) -> np.ndarray:
     return probe.jit(augment, static_argnums=(2, 3))(*ask, True)
 
 
-def orders(epochs: list) -> str:
-    """Whether an epoch comes twice in one order, and whether any is in the order of the data; last, a repetition."""
+def orders(epochs: list, labels: np.ndarray) -> str:
+    """Whether an epoch comes twice in one order, or in that of the data, whose labels are given; last, a repetition.
+
+    The epochs may be cut off: what there is of them is compared.
+    """
     *several, again = [verdicts.order(batches) for batches in epochs]
     if again != several[0]:
         return "the same key, another order"
+    if several[0] == tuple(labels[: len(several[0])].tolist()):
+        return "the order of the data"
     return "each epoch in its own order" if len(set(several)) == len(several) else "two epochs in one order"
 
 
@@ -61,8 +79,14 @@ def grain_batch(dataset: Any, place: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def grain_epochs_verdict(dataset: Any, each: int, y: np.ndarray, size: int) -> str:
-    """Whether both epochs of a grain dataset hold every example once."""
+    """Whether both epochs of a grain dataset, of `each` batches, hold every example once."""
     batches = [grain_batch(dataset, place) for place in range(len(dataset))]
+    seen = [int(label) for _, labels in batches for label in labels]
+    if len(seen) < 2 * len(y):
+        return "examples are missing"
+    if len(batches) < 2 * each:
+        whole = len(set(seen[: len(y)])) == len(y)
+        return "a batch reaches over the end of an epoch" if whole else "an example comes twice before another comes"
     epochs = [verdicts.epoch(part, y, size) for part in (batches[:each], batches[each:])]
     return next((verdict for verdict in epochs if verdict != verdicts.EPOCH), verdicts.EPOCH)
 

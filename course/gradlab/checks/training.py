@@ -142,7 +142,7 @@ def train_step(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "one trace for all steps",
-        run=lambda step: "traced once" if plain(step)["traces"] <= RETRACED else "traced at each step",
+        run=lambda step: oracles.traces(plain(step), RETRACED),
         want="traced once",
         weight=2,
         trivial=True,
@@ -249,16 +249,17 @@ def checkpoints(draw: Draw) -> Iterator[Case]:
 
 def fit_cases(draw: Draw, steps: int, every: int, stop: int) -> Iterator[Case]:
     """The cases of one interrupted run."""
-    count = 4 * 3 + 2
+    count = 4 * trials.EPOCH + 2
     x, y = draw.normal(count, trials.FEATURES), draw.rng.integers(0, trials.CLASSES, count).astype(np.int32)
     x[:, 0] = np.arange(count)
     trial = trials.FitTrial(int(draw.rng.integers(1000)), steps, every, stop, x, y)
     ask = Once(lambda fit: probe.apply(fit, trial))
     yield Case(
         f"{steps} steps in one go",
-        run=ask.get("steps", "distinct batches", "result"),
-        want={"steps": list(range(1, steps + 1)), "distinct batches": True, "result": steps},
-        because="on_step hears 1, 2, ... up to steps, and each step has the batch of its own place in the order.",
+        run=ask.get("steps", "distinct batches", "whole epochs", "result"),
+        want={"steps": list(range(1, steps + 1)), "distinct batches": True, "whole epochs": True, "result": steps},
+        because="on_step hears 1, 2, ... up to steps, and each step has the batch of its own place in the order: the"
+        " first one that of step 0, so that no row comes twice in an epoch.",
     )
     saved = stop - stop % every
     yield Case(
@@ -272,6 +273,12 @@ def fit_cases(draw: Draw, steps: int, every: int, stop: int) -> Iterator[Case]:
         ),
         want=f"{list(range(saved + 1, steps + 1))}",
         because="The newest checkpoint says how many steps are done.",
+    )
+    yield Case(
+        "interrupted, and called again: what it goes on with",
+        run=ask.get("goes on with"),
+        want="the weights of that step",
+        because="Those with which the run that was never stopped began it, and which the newest checkpoint holds.",
     )
     yield Case(
         "the same batches, and bit-identical at the end",

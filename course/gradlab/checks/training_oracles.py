@@ -1,5 +1,6 @@
 """Oracles of lab 05's checks, written out in NumPy or plain JAX, and what a trial's answer says in words."""
 
+import itertools
 from typing import Any
 
 import jax
@@ -127,6 +128,13 @@ def mode(told: Told) -> str:
     return "batch norm did not move" if still else "dropout and batch norm in training mode"
 
 
+def traces(told: Told, most: int) -> str:
+    """How often a step was traced."""
+    if not told["compiled"]:
+        return "never compiled: Python ran through the model at each step"
+    return "traced once" if told["traces"] <= most else "traced at each step"
+
+
 def evaluation(seed: int, mean: np.ndarray, var: np.ndarray, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Loss and accuracy of a `Perceptron` with given statistics, in NumPy and float64."""
     params = trials.arrays(nnx.state(trials.Perceptron(nnx.Rngs(seed)), nnx.Param))
@@ -151,11 +159,22 @@ def orders(batch_at: Any, seed: int, count: int, batch: int) -> dict[str, str]:
     words = {True: "the same order", False: "another order"}
     return {
         "rows": "as many as a batch has, all in range",
-        "epoch": "each row at most once" if all(len(set(e)) == len(e) for e in epochs.tolist()) else "rows repeat",
+        "epoch": _repeats(table, epochs),
         "again": "the same rows" if all(map(np.array_equal, again, (table[3], table[0]))) else "other rows",
         "next epoch": words[np.array_equal(epochs[0], epochs[1])],
         "seed": words[np.array_equal(other, table[0])],
     }
+
+
+def _repeats(table: list[np.ndarray], epochs: np.ndarray) -> str:
+    """Whether the rows of an epoch repeat, and how."""
+    if all(len(set(epoch)) == len(epoch) for epoch in epochs.tolist()):
+        return "each row at most once"
+    if any(len(set(rows)) < len(rows) for rows in np.asarray(table).tolist()):
+        return "rows repeat within a batch"
+    half = len(table) // 2
+    shared = [len(set(a) & set(b)) for a, b in itertools.pairwise(np.asarray(table[:half]).tolist())]
+    return "each batch overlaps the one before" if min(shared) == len(table[0]) - 1 else "rows repeat"
 
 
 def by_heart(told: Told, labels: np.ndarray) -> str:
@@ -168,16 +187,18 @@ def by_heart(told: Told, labels: np.ndarray) -> str:
     # Wrong here and right there: what differs between the modes has not settled.
     if training > 0.9:
         return "right in training mode, wrong in evaluation mode"
-    return _guessing(told) if evaluating < 0.3 else "some right, some wrong"
+    return _failing(told)
 
 
-def _guessing(told: Told) -> str:
-    """What a network is like that is right by chance only."""
+def _failing(told: Told) -> str:
+    """What a network is like that is far from what it should be."""
     if not told["touched"]:
-        return "as good as guessing: no step was made in training mode, batch norm's averages are as they began"
-    if told["sure"] > 0.6:
-        return "as good as guessing, and sure of its answers"
-    return "as good as guessing, and sure of nothing"
+        return "no step was made in training mode: batch norm's averages are as they began"
+    counts = np.bincount(told["evaluating"])
+    # Weights that were thrown too far leave relu nothing to pass on, and only the last bias answers.
+    if counts.max() > 0.9 * counts.sum() or (told["sure"] > 0.6 and np.count_nonzero(counts) <= 3):
+        return "nearly always the same answer"
+    return "unsure of its answers" if told["sure"] < 0.6 else "sure of its answers, and mostly wrong"
 
 
 def reached(told: Told, labels: np.ndarray, target: float) -> str:
@@ -187,9 +208,11 @@ def reached(told: Told, labels: np.ndarray, target: float) -> str:
         return "reached"
     if training > evaluating + 0.1:
         return "not reached: in training mode it would be much better"
-    if evaluating < 0.3:
-        return f"not reached: {_guessing(told)}"
-    return f"not reached: {evaluating:.1%}" if evaluating > 0.9 else "not reached: far from it"
+    if evaluating > 0.9:
+        return f"not reached: {evaluating:.1%}"
+    if told["first batch"] > 0.95:
+        return "not reached: it knows the first batch by heart, and little else"
+    return f"not reached: {_failing(told)}"
 
 
 def reach(told: Told, place: int) -> str:
@@ -203,4 +226,6 @@ def reach(told: Told, place: int) -> str:
         return "places before it: the model looks into the future"
     if not changed[place]:
         return "later places only: its own prediction does not see it"
-    return CAUSAL if changed[place + 1 :].all() else "its own place only"
+    if not changed[place + 1 :].any():
+        return "its own place only"
+    return CAUSAL if changed[place + 1 :].all() else "its own place and the next, and not all that follow"

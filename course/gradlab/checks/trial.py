@@ -15,6 +15,8 @@ from gradlab import leaks
 from gradlab.checks import verdicts
 from gradlab.seam.handle import Handle
 
+NOTHING_LEARNT = "the predictions do not depend on the visits"
+
 
 class Trial:
     """A pipeline's answer on a cohort, and its answers when something is changed that must not matter."""
@@ -44,25 +46,50 @@ class Trial:
         found[np.asarray(test)] = np.asarray(predicted)
         return found
 
+    def learns(self) -> bool:
+        """Whether a prediction changes when the test rows get the numbers of training rows."""
+        x = self.case.x.copy()
+        x[self.test] = self.case.x[np.resize(self.train, len(self.test))]
+        return not np.array_equal(self.answers(x)[self.test], self.predicted)
+
     def sees_the_future(self) -> str:
         """Whether the columns that are known only afterwards change the predictions."""
+        if not self.learns():
+            return NOTHING_LEARNT
         x = self.case.x.copy()
         x[:, self.case.after] = 50 * np.random.default_rng(0).standard_normal((len(x), int(self.case.after.sum())))
         same = np.array_equal(self.answers(x)[self.test], self.predicted)
         return "the future is not used" if same else "a column of the future is used"
 
     def sees_other_test_rows(self) -> str:
-        """Whether a prediction changes when other rows of the test side do."""
-        x, kept = self.case.x.copy(), self.test[: len(self.test) // 3]
-        x[self.test[len(kept) :]] = 40 + 60 * x[self.test[len(kept) :]]
-        same = np.array_equal(self.answers(x)[kept], self.predicted[: len(kept)])
-        return "fitted on the training rows" if same else "fitted on test rows too"
+        """Whether a prediction changes when other rows of the test side do.
+
+        Asked twice: as the cohort is, where what scales a column shows, and with gaps in most cells, where what fills
+        them does.
+        """
+        if not self.learns():
+            return NOTHING_LEARNT
+        kept, others = np.split(self.test, [len(self.test) // 3])
+        rng = np.random.default_rng(0)
+        # Another factor for each column: a scale that sees them makes other columns count.
+        stretch = 10.0 ** rng.uniform(0, 2.5, self.case.x.shape[1])
+        for share in (0.0, 0.6):
+            gaps = rng.random(self.case.x.shape) < share
+            gaps[others] = False
+            x = np.where(gaps, np.nan, self.case.x)
+            changed = x.copy()
+            changed[others] = 40 + stretch * x[others]
+            if not np.array_equal(self.answers(x)[kept], self.answers(changed)[kept]):
+                return "fitted on test rows too"
+        return "fitted on the training rows"
 
     def sees_test_labels(self) -> str:
         """Whether it matters which label a test row has: the test rows change places, their labels do not.
 
         Means, spreads and medians stay what they were; which columns go with the labels does not.
         """
+        if not self.learns():
+            return NOTHING_LEARNT
         x, turn = self.case.x.copy(), np.roll(self.test, 7)
         x[self.test] = self.case.x[turn]
         same = np.array_equal(self.answers(x)[self.test], np.roll(self.predicted, 7))

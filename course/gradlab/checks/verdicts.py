@@ -18,6 +18,7 @@ EPOCH = "every example once"
 PAIRED = "inputs beside their labels"
 SHIFTED = "every image shifted, zeros behind it"
 VARIED = "all shifts, rows and columns apart"
+STILL = "the images as they came"
 
 
 def partition(parts: Any, rows: int) -> str:
@@ -135,6 +136,14 @@ def shifted(images: Float[np.ndarray, "n h w"], out: Any, limit: int) -> str:
         return SHIFTED
     same = all(np.isclose(np.sort(a.ravel()), np.sort(b.ravel())).all() for a, b in zip(images, out, strict=True))
     return "what left one side came in at the other" if same else "not a shift within max_shift"
+
+
+def still(images: Float[np.ndarray, "n h w"], out: Any, limit: int) -> str:
+    """Whether the images came back as they were. In words, so that any shift is known, whatever it was drawn from."""
+    out = np.asarray(out)
+    if out.shape == images.shape and np.allclose(out, images, rtol=1e-6, atol=0):
+        return STILL
+    return "the images were moved" if shifted(images, out, limit) == SHIFTED else "other images"
 
 
 def variety(images: Float[np.ndarray, "n h w"], out: Any, limit: int) -> str:

@@ -69,6 +69,45 @@ def half_the_step(function, x, h=1e-2):
     return _quotients(function, x, h / 2, h / 2, h)
 
 
+@mistake(of="numerical_grad")
+def a_row_of_slopes(function, x, h=1e-2):
+    """The gradient is a list of slopes.
+
+    It has the shape of x: a matrix of variables has a matrix of slopes. Give the list that shape.
+    """
+    return _quotients(function, x, h, h, 2 * h).ravel()
+
+
+@mistake(of="numerical_grad")
+def only_the_first_axis(function, x, h=1e-2):
+    """len(x) is the number of variables.
+
+    It is the number of rows: moving a row moves all its entries at once. np.ndindex(x.shape) walks through all places.
+    """
+    rises = [function(x.at[i].add(h)) - function(x.at[i].add(-h)) for i in range(len(x))]
+    return jnp.asarray(rises) / (2 * h)
+
+
+@mistake(of="numerical_grad")
+def moved_to_h_not_by_h(function, x, h=1e-2):
+    """x.at[place].set(h) moves an entry by h.
+
+    It puts h in its place, and the slope is measured at 0. Use add.
+    """
+    base = jnp.ravel(x)
+    ends = [[function(base.at[i].set(end).reshape(x.shape)) for end in (h, -h)] for i in range(base.size)]
+    return jnp.asarray([a - b for a, b in ends]).reshape(x.shape) / (2 * h)
+
+
+@mistake(of="numerical_grad")
+def step_written_down(function, x, h=1e-2):
+    """h is 0.01.
+
+    By default. The next exercise asks for many steps: use the argument.
+    """
+    return _quotients(function, x, 0.01, 0.01, 0.02)
+
+
 def _error(function: Any, gradient: Any, x: Any, h: float) -> tuple[Any, Any]:
     return _quotients(function, x, h, h, 2 * h), gradient(x)
 
@@ -113,6 +152,28 @@ def only_the_last_step(function, gradient, x, steps):
     return jnp.sqrt(jnp.sum((a - b) ** 2) / jnp.sum(b**2))
 
 
+@mistake(of="gradient_errors")
+def errors_averaged_over_the_entries(function, gradient, x, steps):
+    """The relative error of a gradient is the mean of its entries' errors.
+
+    An entry near zero has a huge relative error that matters to nobody. First the norms over all entries, then their
+    quotient.
+    """
+    pairs = [_error(function, gradient, x, h) for h in steps]
+    return jnp.stack([jnp.mean(jnp.abs(a - b) / jnp.abs(b)) for a, b in pairs])
+
+
+@mistake(of="gradient_errors")
+def error_of_the_worst_entry(function, gradient, x, steps):
+    """A gradient is as wrong as its worst entry.
+
+    An entry near zero has a huge relative error that matters to nobody. First the norms over all entries, then their
+    quotient.
+    """
+    pairs = [_error(function, gradient, x, h) for h in steps]
+    return jnp.stack([jnp.max(jnp.abs(a - b) / jnp.abs(b)) for a, b in pairs])
+
+
 # --- the scalar engine
 
 
@@ -131,15 +192,18 @@ def _assign(node: "_Node", share: float) -> None:
 
 
 def _ordered(root: "_Node") -> list["_Node"]:
-    """The graph with every node after its parents."""
+    """The graph with every node after its parents, in the order that the exercise describes."""
     found: dict[int, _Node] = {}
-    stack: list[tuple[_Node, bool]] = [(root, False)]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            found.setdefault(id(node), node)
-        elif id(node) not in found:
-            stack += [(node, True), *((parent, False) for parent in node.parents)]
+    known: set[int] = set()
+
+    def visit(node: "_Node") -> None:
+        if id(node) not in known:
+            known.add(id(node))
+            for parent in node.parents:
+                visit(parent)
+            found[id(node)] = node
+
+    visit(root)
     return list(found.values())
 
 
@@ -154,7 +218,10 @@ def _sweep(root: "_Node") -> None:
 
 @dataclass(frozen=True)
 class _Rules:
-    """An engine: how a share is added, the slopes of each operation, and the walk. Each mistake changes one."""
+    """An engine: how a share is added, the slopes of each operation, and the walk. Each mistake changes one.
+
+    `made` is told of each new node that has parents.
+    """
 
     give: Callable[[Any, float], None] = _accumulate
     plus: Callable[..., tuple] = lambda a, b, z: (1.0, 1.0)
@@ -163,6 +230,7 @@ class _Rules:
     push: Callable[[Any], None] = _through
     walk: Callable[[Any], None] = _sweep
     late: bool = False
+    made: Callable[[Any], None] = lambda node: None
 
 
 class _Node:
@@ -171,6 +239,13 @@ class _Node:
     def __init__(self, data: float, rules: _Rules, parents: tuple = (), slopes: Callable[..., tuple] | None = None):
         self.data, self.grad, self.parents, self.rules = data, 0.0, parents, rules
         self._slopes, self._saved = slopes, (*(parent.data for parent in parents), data)
+        if parents:
+            rules.made(self)
+
+    @property
+    def operation(self) -> Callable[..., tuple] | None:
+        """Which slopes it has."""
+        return self._slopes
 
     def slopes(self) -> list[tuple["_Node", float]]:
         """Each parent with the local derivative."""
@@ -209,6 +284,72 @@ def overwritten_gradient(data):
     A number that is used twice gets two shares. Add with `+=`; an assignment throws the earlier share away.
     """
     return _Node(data, _Rules(give=_assign))
+
+
+def _overwriting(slopes: Callable[..., tuple]) -> Callable[[_Node], None]:
+    """A push that assigns where a node has these slopes, and adds elsewhere."""
+
+    def push(node: _Node) -> None:
+        give = _assign if node.operation is slopes else _accumulate
+        for parent, slope in node.slopes():
+            give(parent, slope * node.grad)
+
+    return push
+
+
+@mistake(of="value")
+def product_overwrites(data):
+    """A product's gradients are assigned, since it comes first.
+
+    Nobody knows what came first. Every rule adds with `+=`, the product's too.
+    """
+    return _Node(data, _Rules(push=_overwriting(_Rules.times)))
+
+
+@mistake(of="value")
+def tanh_overwrites(data):
+    """A function of one number has one share to give, so it may assign.
+
+    The number may be used elsewhere as well. Every rule adds with `+=`, that of tanh too.
+    """
+    return _Node(data, _Rules(push=_overwriting(_Rules.tanh)))
+
+
+@mistake(of="value")
+def sum_overwrites(data):
+    """A sum hands on its gradient, so it assigns it.
+
+    It hands on a share, to which others add theirs. Every rule adds with `+=`, the sum's too.
+    """
+    return _Node(data, _Rules(push=_overwriting(_Rules.plus)))
+
+
+@mistake(of="value")
+def gradient_read_when_made(data):
+    """The gradient can be looked up when the node is made.
+
+    It is 0 then, and so is all that is pushed. Read the new node's `grad` inside of `push`.
+    """
+
+    def push(node: _Node) -> None:
+        for parent, _ in node.slopes():
+            parent.grad += 0.0
+
+    return _Node(data, _Rules(push=push))
+
+
+@mistake(of="value")
+def push_stored_in_the_parent(data):
+    """`push` belongs to the number that is operated on.
+
+    It belongs to the result, whose gradient it hands on: store it there. A parent that is used twice would lose one.
+    """
+
+    def misplaced(node: _Node) -> None:
+        node.parents[0].push = lambda: _through(node)
+        node.push = lambda: None
+
+    return _Node(data, _Rules(made=misplaced))
 
 
 @mistake(of="value")
@@ -396,6 +537,23 @@ def shares_that_replace_each_other(data):
     return _Node(data, _Rules(give=_assign))
 
 
+@mistake(of="backward")
+def cleared_while_walking(data):
+    """Each node clears its parents' gradients before it pushes.
+
+    Then what others have pushed into them is lost. Clear the whole graph first, and push afterwards.
+    """
+
+    def walk(root: _Node) -> None:
+        root.grad = 1.0
+        for node in _ordered(root)[::-1]:
+            for parent in node.parents:
+                parent.grad = 0.0
+            node.push()
+
+    return _Node(data, _Rules(walk=walk))
+
+
 # --- unbroadcast
 
 
@@ -464,6 +622,15 @@ def shapes_aligned_at_the_left(cotangent, shape):
     """
     total = cotangent.sum(axis=tuple(range(len(shape), cotangent.ndim)))
     return total.sum(axis=tuple(k for k, n in enumerate(shape) if n == 1), keepdims=True)
+
+
+@mistake(of="unbroadcast")
+def only_the_first_axis_summed(cotangent, shape):
+    """A broadcast goes over the batch, so the sum over axis 0 undoes it.
+
+    Axes that were stretched may stand anywhere, and there may be several. Sum over all of them, and over no other.
+    """
+    return cotangent.sum(0).reshape(shape)
 
 
 # --- affine_vjp and relu_vjp
@@ -564,6 +731,54 @@ def written_into_the_cotangent(x, cotangent):
     return cotangent * (x > 0)
 
 
+@mistake(of="affine_vjp")
+def cotangent_of_x_turned(x, weight, bias, cotangent):
+    """The weight comes first, as in the book.
+
+    The book's examples are columns. Here they are rows: cotangent times weight transposed, or the result is turned.
+    """
+    turned = jnp.einsum("bm,nm->nb", cotangent, weight)
+    return turned, jnp.einsum("bn,bm->nm", x, cotangent), jnp.sum(cotangent, 0)
+
+
+@mistake(of="affine_vjp")
+def bias_with_an_axis_too_many(x, weight, bias, cotangent):
+    """The summed axis is kept, as it always is.
+
+    The bias has one axis, and so has its cotangent. Here the axis was put in front by broadcasting: let it go.
+    """
+    back = jnp.einsum("bm,nm->bn", cotangent, weight)
+    return back, jnp.einsum("bn,bm->nm", x, cotangent), jnp.sum(cotangent, 0, keepdims=True)
+
+
+@mistake(of="affine_vjp")
+def ones_for_the_bias(x, weight, bias, cotangent):
+    """The derivative of a sum with respect to what is added is 1.
+
+    Times the cotangent, and summed over the rows that the bias went to.
+    """
+    back = jnp.einsum("bm,nm->bn", cotangent, weight)
+    return back, jnp.einsum("bn,bm->nm", x, cotangent), jnp.ones_like(bias)
+
+
+@mistake(of="relu_vjp")
+def result_times_cotangent(x, cotangent):
+    """The rule multiplies the cotangent by the result of the forward pass.
+
+    By its derivative, which is 1 or 0, not by the value.
+    """
+    return jnp.maximum(x, 0) * cotangent
+
+
+@mistake(of="relu_vjp")
+def half_at_zero(x, cotangent):
+    """At zero the slope is one half, between the two sides.
+
+    That is possible, and not the convention of JAX: the slope at 0 is 0.
+    """
+    return cotangent * (jnp.sign(x) + 1) / 2
+
+
 # --- log_softmax_cross_entropy_vjp
 
 
@@ -639,6 +854,36 @@ def softmax_twice(logits, labels, cotangent):
     The rule contains the softmax already. Twice makes the distribution flat.
     """
     return cotangent * (_shares(_shares(logits)) - _marks(logits, labels)) / len(labels)
+
+
+@mistake(of="log_softmax_cross_entropy_vjp")
+def through_the_probabilities(logits, labels, cotangent):
+    """First the rule of the logarithm, then that of the softmax.
+
+    On paper. Where the right class has a probability of 0 in float32, 1/p is infinite, and infinity times 0 is nan.
+    Written as one formula nothing is divided.
+    """
+    p, marks = _shares(logits), _marks(logits, labels)
+    on_p = jnp.where(marks > 0, -1 / p, 0.0) / len(labels)
+    return cotangent * p * (on_p - (on_p * p).sum(1, keepdims=True))
+
+
+@mistake(of="log_softmax_cross_entropy_vjp")
+def log_probabilities_for_probabilities(logits, labels, cotangent):
+    """The derivative of the loss is the log-softmax minus one-hot.
+
+    The derivative of a log of a sum of exponentials is the softmax itself, a probability.
+    """
+    return cotangent * (jnp.log(_shares(logits)) - _marks(logits, labels)) / len(labels)
+
+
+@mistake(of="log_softmax_cross_entropy_vjp")
+def softmax_down_the_columns(logits, labels, cotangent):
+    """The softmax runs over the first axis.
+
+    That is the batch. The probabilities of the classes of one example add up to 1: the last axis.
+    """
+    return cotangent * (_shares(logits.T).T - _marks(logits, labels)) / len(labels)
 
 
 # --- layer_norm_vjp
@@ -732,6 +977,51 @@ def unbiased_variance(x, scale, shift, cotangent, eps=1e-5):
     normal, divisor = _normalised(x, eps, missing=1)
     down = jnp.einsum("bd,d->bd", cotangent, scale)
     return _rows(down, normal, divisor), (cotangent * normal).sum(0), cotangent.sum(0)
+
+
+@mistake(of="layer_norm_vjp")
+def mean_is_a_constant(x, scale, shift, cotangent, eps=1e-5):
+    """Only the variance depends on x; the mean is subtracted and gone.
+
+    Moving one entry moves the mean, and with it all other entries. The term with mean(inner) is missing.
+    """
+    normal, divisor = _normalised(x, eps)
+    down = jnp.einsum("bd,d->bd", cotangent, scale)
+    return _rows(down, normal, divisor, mean=0), (cotangent * normal).sum(0), cotangent.sum(0)
+
+
+@mistake(of="layer_norm_vjp")
+def never_divided_on_the_way_back(x, scale, shift, cotangent, eps=1e-5):
+    """The root belongs to the forward pass.
+
+    What was divided going forward is divided going back: all three terms, by the same root.
+    """
+    normal, divisor = _normalised(x, eps)
+    down = jnp.einsum("bd,d->bd", cotangent, scale)
+    return _rows(down, normal, divisor) * divisor, (cotangent * normal).sum(0), cotangent.sum(0)
+
+
+@mistake(of="layer_norm_vjp")
+def sums_for_means(x, scale, shift, cotangent, eps=1e-5):
+    """The two terms that are subtracted are sums.
+
+    The mean and the variance divide by d, and their derivatives do: both are means along the row.
+    """
+    normal, divisor = _normalised(x, eps)
+    down, d = jnp.einsum("bd,d->bd", cotangent, scale), x.shape[1]
+    return _rows(down, normal, divisor, mean=d, stretch=d), (cotangent * normal).sum(0), cotangent.sum(0)
+
+
+@mistake(of="layer_norm_vjp")
+def means_over_the_whole_batch(x, scale, shift, cotangent, eps=1e-5):
+    """The two means are over all entries.
+
+    Each row has its own: reduce the last axis alone, and keep it.
+    """
+    normal, divisor = _normalised(x, eps)
+    down = jnp.einsum("bd,d->bd", cotangent, scale)
+    on_x = (down - down.mean() - normal * (down * normal).mean()) / divisor
+    return on_x, (cotangent * normal).sum(0), cotangent.sum(0)
 
 
 # --- attention_vjp
@@ -830,6 +1120,38 @@ def coupling_down_the_columns(query, key, value, cotangent):
         return looks * (arriving - jnp.einsum("ts,ts->s", looks, arriving)[None, :])
 
     return _back(query, key, _looks(query, key), value, cotangent, rule)
+
+
+@mistake(of="attention_vjp")
+def query_and_key_exchanged(query, key, value, cotangent):
+    """The scores' cotangent meets the query for the query, and the key for the key.
+
+    A product hands each factor the other one: the query gets the key, and the key gets the query.
+    """
+    slopes = _coupled(_looks(query, key), jnp.einsum("tv,sv->ts", cotangent, value)) / query.shape[1] ** 0.5
+    on_value = _back(query, key, _looks(query, key), value, cotangent)[2]
+    return jnp.einsum("ts,sd->td", slopes, query), jnp.einsum("ts,td->sd", slopes, key), on_value
+
+
+@mistake(of="attention_vjp")
+def scores_never_divided(query, key, value, cotangent):
+    """The root of d is a detail of the forward pass that can be left out on both ways.
+
+    Then it is the gradient of another function. Divide the scores by the root of d, and their cotangent too.
+    """
+    root = query.shape[1] ** 0.25
+    on_query, on_key, on_value = _back(root * query, root * key, _looks(root * query, root * key), value, cotangent)
+    return root * on_query, root * on_key, on_value
+
+
+@mistake(of="attention_vjp")
+def mask_after_the_softmax(query, key, value, cotangent):
+    """The weights of later positions are set to zero.
+
+    They have taken their part of the sum by then. The mask acts on the scores, before the softmax, going back too.
+    """
+    looks = jnp.tril(_looks(query, key, masked=False))
+    return _back(query, key, looks, value, cotangent)
 
 
 # --- mlp_backward
@@ -956,6 +1278,31 @@ def saved_input_mutated(params, x, labels):
     return answer
 
 
+@mistake(of="mlp_backward")
+def gate_behind_the_last_layer(params, x, labels):
+    """Going back, each layer begins with its rectifier.
+
+    The last layer has none: where its logits are negative, their gradients pass all the same.
+    """
+    enters, leaves = _layers(params, x)
+    back, found = (_shares(leaves[-1]) - _marks(leaves[-1], labels)) / len(labels), []
+    for k in range(len(params) - 1, -1, -1):
+        back = back * (leaves[k] > 0)
+        found.append({"weight": jnp.einsum("bn,bm->nm", enters[k], back), "bias": back.sum(0)})
+        back = jnp.einsum("bm,nm->bn", back, params[k]["weight"])
+    return _surprise(leaves[-1], labels), found[::-1]
+
+
+@mistake(of="mlp_backward")
+def loss_summed_gradients_averaged(params, x, labels):
+    """The loss is the sum of the losses of the examples.
+
+    Its gradients are those of the mean. Both must belong to one loss: the mean.
+    """
+    loss, found = _gradients(params, x, labels, first=lambda e: e / len(e), gate=_gated, bias=_column_sum)
+    return loss * len(labels), found
+
+
 # --- log1pexp and straight_through_round
 
 
@@ -1028,6 +1375,57 @@ def value_kept_for_the_input(x):
     return _of_the_value(x)
 
 
+@jax.custom_vjp
+def _half_safe(x: Any) -> Any:
+    return jnp.log(1.0 + jnp.exp(x))
+
+
+_half_safe.defvjp(lambda x: (jnp.log(1.0 + jnp.exp(x)), x), lambda x, g: (jax.nn.sigmoid(x) * g,))
+
+
+@mistake(of="log1pexp")
+def only_the_derivative_made_safe(x):
+    """The custom rule cures it.
+
+    It cures the derivative. The value is still log(1 + exp(x)), infinite from 89 on: rearrange it too.
+    """
+    return _half_safe(x)
+
+
+@jax.custom_vjp
+def _other_half_safe(x: Any) -> Any:
+    return jnp.logaddexp(x, 0.0)
+
+
+_other_half_safe.defvjp(lambda x: (jnp.logaddexp(x, 0.0), x), lambda x, g: (g * jnp.exp(x) / (1 + jnp.exp(x)),))
+
+
+@mistake(of="log1pexp")
+def only_the_value_made_safe(x):
+    """exp(x) / (1 + exp(x)) is the derivative, so it can be computed.
+
+    From 89 on it is infinity over infinity, which is nan. jax.nn.sigmoid is safe on both sides.
+    """
+    return _other_half_safe(x)
+
+
+@jax.custom_vjp
+def _bare(x: Any) -> Any:
+    return jnp.logaddexp(x, 0.0)
+
+
+_bare.defvjp(lambda x: (jnp.logaddexp(x, 0.0), x), lambda x, g: jax.nn.sigmoid(x) * g)
+
+
+@mistake(of="log1pexp")
+def not_in_a_tuple(x):
+    """The backward function returns the cotangent.
+
+    It returns a tuple with one cotangent for each argument, even where there is one argument.
+    """
+    return _bare(x)
+
+
 @mistake(of="straight_through_round")
 def derivative_of_rounding(x):
     """JAX knows the derivative of round.
@@ -1047,11 +1445,12 @@ def nothing_rounded(x):
 
 
 def _rounding(rule: Callable) -> Callable:
-    rounded = jax.custom_vjp(jnp.round)
+    rounded = jax.custom_vjp(lambda x: jnp.round(x))
     rounded.defvjp(lambda x: (jnp.round(x), x), rule)
     return rounded
 
 
+_kept = _rounding(lambda x, g: (x,))
 _ones = _rounding(lambda x, g: (jnp.ones_like(g),))
 _rounds_back = _rounding(lambda x, g: (jnp.round(g),))
 _clips = _rounding(lambda x, g: (g * (abs(x) <= 1),))
@@ -1082,6 +1481,28 @@ def stopped_outside_of_one(x):
     That variant is for the sign function. Here the gradient passes everywhere.
     """
     return _clips(x)
+
+
+@mistake(of="straight_through_round")
+def input_handed_back(x):
+    """What was kept is what is returned.
+
+    The cotangent of the result is: it passes as it came. Nothing needs to be kept.
+    """
+    return _kept(x)
+
+
+_floor = jax.custom_vjp(lambda x: jnp.floor(x))
+_floor.defvjp(lambda x: (jnp.floor(x), None), lambda _, g: (g,))
+
+
+@mistake(of="straight_through_round")
+def rounded_down(x):
+    """Rounding takes the whole part.
+
+    That is the floor. Rounding goes to the nearest whole number: jnp.round.
+    """
+    return _floor(x)
 
 
 # --- hvp
@@ -1136,10 +1557,33 @@ def difference_of_gradients(loss, params, direction):
     return each(jnp.subtract, there, jax.grad(loss)(params))
 
 
+@mistake(of="hvp")
+def the_gradient_itself(loss, params, direction):
+    """jax.jvp returns the derivative first.
+
+    It returns the value first, here the gradient, and then its derivative along the direction.
+    """
+    return jax.grad(loss)(params)
+
+
 # --- gradient_flow and deep_init
 
 
-def _flow(weights: Any, x: Any, cotangent: Any, activation: str, *, size: Callable, turn: bool, slope: Callable) -> Any:
+def _one_layer_back(cotangent: Any, slope: Any, matrix: Any) -> Any:
+    return jnp.einsum("bm,nm->bn", cotangent * slope, matrix)
+
+
+def _flow(
+    weights: Any,
+    x: Any,
+    cotangent: Any,
+    activation: str,
+    *,
+    size: Callable,
+    turn: bool,
+    slope: Callable,
+    back: Callable = _one_layer_back,
+) -> Any:
     active = {"tanh": jnp.tanh, "relu": jax.nn.relu}[activation]
     products = []
     for matrix in weights:
@@ -1147,7 +1591,7 @@ def _flow(weights: Any, x: Any, cotangent: Any, activation: str, *, size: Callab
         x = active(products[-1])
     found = [size(cotangent)]
     for matrix, product in zip(reversed(list(weights)), reversed(products), strict=True):
-        cotangent = jnp.einsum("bm,nm->bn", cotangent * slope(active, product), matrix)
+        cotangent = back(cotangent, slope(active, product), matrix)
         found.append(size(cotangent))
     return jnp.stack(found[::-1] if turn else found)
 
@@ -1196,6 +1640,37 @@ def mean_of_the_absolute_values(weights, x, cotangent, activation):
     return _flow(weights, x, cotangent, activation, size=lambda g: jnp.mean(abs(g)), turn=True, slope=_slope)
 
 
+@mistake(of="gradient_flow")
+def mean_square_without_its_root(weights, x, cotangent, activation):
+    """The mean of the squares is the size.
+
+    It is the square of the size. Take the root, so that the size has the unit of the gradient.
+    """
+    return _flow(weights, x, cotangent, activation, size=lambda g: jnp.mean(g * g), turn=True, slope=_slope)
+
+
+@mistake(of="gradient_flow")
+def back_through_the_same_matrix(weights, x, cotangent, activation):
+    """The cotangent goes back through the weight.
+
+    Through its transpose. On square matrices the wrong one raises no error.
+    """
+    return _flow(
+        weights, x, cotangent, activation, size=_rms, turn=True, slope=_slope, back=lambda g, s, w: (g * s) @ w
+    )
+
+
+@mistake(of="gradient_flow")
+def slope_after_the_product(weights, x, cotangent, activation):
+    """The slope multiplies when the matrix has been passed.
+
+    Going forward the activation comes after the matrix, so going back its slope comes before it.
+    """
+    return _flow(
+        weights, x, cotangent, activation, size=_rms, turn=True, slope=_slope, back=lambda g, s, w: s * (g @ w.T)
+    )
+
+
 def _drawn(key: Any, depth: int, width: int, variance: float) -> Any:
     return variance**0.5 * jax.random.normal(key, (depth, width, width))
 
@@ -1235,3 +1710,12 @@ def one_matrix_for_all_layers(key, depth, width, activation):
     """
     matrix = _drawn(key, 1, width, (2 if activation == "relu" else 1) / width)
     return jnp.tile(matrix, (depth, 1, 1))
+
+
+@mistake(of="deep_init")
+def the_key_is_not_used(key, depth, width, activation):
+    """Any key is as good as another.
+
+    The caller's key makes a run repeatable, and another key makes it another run. Draw from the one that is given.
+    """
+    return _drawn(jax.random.key(0), depth, width, (2 if activation == "relu" else 1) / width)

@@ -106,6 +106,24 @@ def cut_at_one(x):
     return jnp.clip(x, 0, 1)
 
 
+@mistake(of="relu")
+def the_smaller_of_the_two(x):
+    """The ReLU cuts at zero, so the minimum with 0 does it.
+
+    That keeps the negative side. The larger of x and 0 is asked for.
+    """
+    return jnp.minimum(x, 0)
+
+
+@mistake(of="relu")
+def half_of_x_and_its_absolute_value(x):
+    """(x + |x|) / 2 is the same.
+
+    For finite numbers. For minus infinity it is infinity minus infinity, which is nan. Compare, do not compute.
+    """
+    return (x + jnp.abs(x)) / 2
+
+
 # --- gelu
 
 
@@ -156,6 +174,15 @@ def only_the_probability(x):
     GELU is x times it: it goes to x for large x, not to 1.
     """
     return _normal_below(x)
+
+
+@mistake(of="gelu")
+def density_for_distribution(x):
+    """The probability is exp(-x^2 / 2) / root(2 pi).
+
+    That is the density. The probability that a normal number is below x is its integral, with the error function.
+    """
+    return x * jax.scipy.stats.norm.pdf(x)
 
 
 # --- log_softmax
@@ -244,6 +271,36 @@ def log_to_the_base_of_two(x, axis=-1):
     return jax.nn.log_softmax(x, axis) / jnp.log(2.0)
 
 
+@mistake(of="log_softmax")
+def overflow_in_the_sum(x, axis=-1):
+    """x minus the log of the sum of exponentials is the formula, so it can be computed.
+
+    exp(89) is already infinite in float32, and the log of infinity is infinity. Subtract the maximum along the axis
+    first.
+    """
+    return x - jnp.log(jnp.exp(x).sum(axis, keepdims=True))
+
+
+@mistake(of="log_softmax")
+def a_tiny_number_inside_the_log(x, axis=-1):
+    """A tiny number keeps the log from minus infinity.
+
+    It also changes the answer: log(1e-9) is -20.7, and a logit may be a thousand below the largest. Keep the log of the
+    sum, and nothing has to be guarded.
+    """
+    return jnp.log(jax.nn.softmax(x, axis) + 1e-9)
+
+
+@mistake(of="log_softmax")
+def the_sum_of_the_logits_subtracted(x, axis=-1):
+    """The shifted logits are normalised by their sum.
+
+    By the log of the sum of their exponentials. Check: the exponentials of the result must add up to 1.
+    """
+    z = _shifted(x, axis)
+    return z - z.sum(axis, keepdims=True)
+
+
 # --- mse
 
 
@@ -305,6 +362,25 @@ def shapes_not_compared(prediction, target):
     A column against a row fits: both are stretched to a matrix of all pairs. Compare the shapes and raise ValueError.
     """
     return ((prediction - target) ** 2).mean()
+
+
+@mistake(of="mse")
+def an_assertion_for_the_error(prediction, target):
+    """assert is the way to refuse.
+
+    It is for what cannot happen, and python -O leaves it out. Wrong arguments can happen: raise ValueError.
+    """
+    assert jnp.shape(prediction) == jnp.shape(target)
+    return (_gaps(prediction, target) ** 2).mean()
+
+
+@mistake(of="mse")
+def mean_before_the_square(prediction, target):
+    """The square of the mean is the mean of the squares.
+
+    Errors of either sign cancel in a mean. Square each difference first.
+    """
+    return _gaps(prediction, target).mean() ** 2
 
 
 # --- cross_entropy
@@ -464,6 +540,28 @@ def smoothing_added_without_taking_away(logits, labels, label_smoothing=0.0, mas
     return _averaged(_per_example(logits, labels, 0.0) + label_smoothing * even, mask)
 
 
+@mistake(of="cross_entropy")
+def probabilities_clipped(logits, labels, label_smoothing=0.0, mask=None):
+    """Probabilities are kept above a tiny number, so their log is finite.
+
+    It is finite and wrong: with 1e-7 no loss can be above 16. From logits to log-probabilities in one step, nothing has
+    to be clipped.
+    """
+    log_p = jnp.log(jnp.clip(jax.nn.softmax(logits), 1e-7, 1 - 1e-7))
+    return _averaged(_per_example(logits, labels, label_smoothing, log_p), mask)
+
+
+@mistake(of="cross_entropy")
+def labels_of_one_axis_only(logits, labels, label_smoothing=0.0, mask=None):
+    """A batch has one axis, so logits[arange, labels] finds the right ones.
+
+    Labels of sequences have two. jax.nn.one_hot and jnp.take_along_axis take any number of axes.
+    """
+    log_p = jax.nn.log_softmax(logits)
+    right = log_p[jnp.arange(len(labels)), labels]
+    return _averaged(-(1 - label_smoothing) * right - label_smoothing * log_p.mean(-1), mask)
+
+
 # --- layer_norm
 
 
@@ -543,6 +641,34 @@ def variance_as_a_difference_of_squares(x, scale, bias, eps=1e-5):
     """
     mean, square = x.mean(-1, keepdims=True), (x * x).mean(-1, keepdims=True)
     return scale * (x - mean) * jax.lax.rsqrt(square - mean * mean + eps) + bias
+
+
+@mistake(of="layer_norm")
+def eps_written_down(x, scale, bias, eps=1e-5):
+    """eps is 1e-5.
+
+    By default. Whoever passes another one wants that: use the argument.
+    """
+    return scale * _standardized(x, 1e-5) + bias
+
+
+@mistake(of="layer_norm")
+def bias_scaled_too(x, scale, bias, eps=1e-5):
+    """Scale and bias are applied in any order.
+
+    The scale multiplies the normalised features alone, and then the bias is added.
+    """
+    return scale * (_standardized(x, eps) + bias)
+
+
+@mistake(of="layer_norm")
+def statistics_without_their_axis(x, scale, bias, eps=1e-5):
+    """Mean and variance line up with x by themselves.
+
+    Without keepdims=True their axis is gone. They line up with the last axis then: an error, or on a square silently
+    the statistics of other rows.
+    """
+    return scale * ((x - x.mean(-1)) / jnp.sqrt(x.var(-1) + eps)) + bias
 
 
 # --- conv2d
@@ -637,6 +763,37 @@ def a_loop_over_the_pixels(images, kernel, stride=1, padding=0):
     height, width = windows.shape[1:3]
     rows = [[_applied(windows[:, i, j], kernel, "buvc,uvco->bo") for j in range(width)] for i in range(height)]
     return jnp.stack([jnp.stack(row, 1) for row in rows], 1)
+
+
+@mistake(of="conv2d")
+def every_axis_padded(images, kernel, stride=1, padding=0):
+    """jnp.pad(images, padding) puts zeros around the images.
+
+    Around every axis: there are more images and more channels then. Give a pair for each axis, (0, 0) for these two.
+    """
+    padded = jnp.pad(images, padding)
+    return _sliced(padded, kernel, lambda start, count: slice(start, start + (count - 1) * stride + 1, stride), stride)
+
+
+@mistake(of="conv2d")
+def slice_ended_too_early(images, kernel, stride=1, padding=0):
+    """A slice of n entries ends n behind its start.
+
+    With a stride it ends n times the stride behind it. Otherwise there are too few entries, and on the way to a sum
+    shapes do not fit, or worse, they do.
+    """
+    padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    return _sliced(padded, kernel, lambda start, count: slice(start, start + count, stride), stride)
+
+
+def _sliced(padded: Any, kernel: Any, cut: Any, stride: int) -> Any:
+    """The sum over the kernel's entries; `cut(start, count)` is the slice for one of them."""
+    rows, columns = ((n - k) // stride + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True))
+    out: Any = 0
+    for u in range(kernel.shape[0]):
+        for v in range(kernel.shape[1]):
+            out = out + padded[:, cut(u, rows), cut(v, columns)] @ kernel[u, v]
+    return out
 
 
 # --- causal_attention
@@ -738,6 +895,36 @@ def exponentials_overflow(query, key, value):
     return jnp.einsum("...ts,...sv->...tv", powers / powers.sum(-1, keepdims=True), value)
 
 
+@mistake(of="causal_attention")
+def only_one_sequence(query, key, value):
+    """The keys are transposed by key.T.
+
+    That turns all axes around, those of batch and heads too. Swap the last two: jnp.swapaxes(key, -1, -2).
+    """
+    scores = query @ key.T / query.shape[-1] ** 0.5
+    return _mixed(jnp.where(_visible(query.shape[-2]), scores, -jnp.inf), value)
+
+
+@mistake(of="causal_attention")
+def root_of_the_number_of_positions(query, key, value):
+    """The root is that of the sequence's length.
+
+    It is of d, the number of features: so many products are summed up in a score.
+    """
+    steps = query.shape[-2]
+    return _mixed(jnp.where(_visible(steps), _scores(query, key, steps**0.5), -jnp.inf), value)
+
+
+@mistake(of="causal_attention")
+def logarithms_for_weights(query, key, value):
+    """The output of log_softmax weights the values.
+
+    Those are logs, below 0, and minus infinity where nothing may be seen. Take their exponentials first.
+    """
+    scores = jnp.where(_visible(query.shape[-2]), _scores(query, key), -jnp.inf)
+    return jnp.einsum("...ts,...sv->...tv", jax.nn.log_softmax(scores), value)
+
+
 # --- mlp_forward
 
 
@@ -801,6 +988,40 @@ def biases_left_out(params, x):
     """
     bare = [{"weight": layer["weight"], "bias": 0 * layer["bias"]} for layer in params]
     return _stacked(bare, x, lambda s, k: s if k == len(params) - 1 else jax.nn.relu(s))
+
+
+@mistake(of="mlp_forward")
+def every_layer_sees_the_input(params, x):
+    """Each layer is applied to x.
+
+    The first one is. Each other layer is applied to what the one before it gave.
+    """
+    hidden = x
+    for layer in params[:-1]:
+        hidden = jax.nn.relu(x @ layer["weight"] + layer["bias"])
+    return hidden @ params[-1]["weight"] + params[-1]["bias"]
+
+
+@mistake(of="mlp_forward")
+def gelu_for_relu(params, x):
+    """Any activation will do.
+
+    Each makes another function of the same weights. ReLU is asked for.
+    """
+    last = len(params) - 1
+    return _stacked(params, x, lambda s, k: s if k == last else jax.nn.gelu(s, approximate=False))
+
+
+@mistake(of="mlp_forward")
+def the_last_layer_taken_out(params, x):
+    """params.pop() gives the last layer.
+
+    And takes it away from the caller, whose network has a layer less at the next call. `*hidden, last = params` leaves
+    the list as it is.
+    """
+    last = params.pop()
+    hidden = _stacked(params, x, lambda signal, _: jax.nn.relu(signal))
+    return jnp.matmul(hidden, last["weight"]) + last["bias"]
 
 
 # --- map_examples
@@ -939,6 +1160,30 @@ def the_key_is_not_used(key, sizes):
     The caller's key makes a run repeatable, and another key makes it another run. Draw from the one that is given.
     """
     return _drawn(jax.random.key(0), sizes, lambda d_in, d_out: (2 / d_in) ** 0.5)
+
+
+@mistake(of="init_params")
+def numbers_from_zero_to_one(key, sizes):
+    """jax.random.uniform draws around zero.
+
+    It draws from 0 to 1. Weights that are all positive push every signal upwards. They must have the mean 0.
+    """
+    found = []
+    for fan_in, fan_out in itertools.pairwise(sizes):
+        key, own = jax.random.split(key)
+        weight = (2 / fan_in) ** 0.5 * jax.random.uniform(own, (fan_in, fan_out))
+        found.append({"weight": weight, "bias": jnp.zeros(fan_out)})
+    return found
+
+
+@mistake(of="init_params")
+def a_row_for_each_output(key, sizes):
+    """The weight has one row for each output.
+
+    That is PyTorch's convention. Here it is (d_in, d_out), and on square layers nobody sees the difference.
+    """
+    drawn = _drawn(key, sizes, lambda d_in, d_out: (2 / d_in) ** 0.5)
+    return [layer | {"weight": layer["weight"].T} for layer in drawn]
 
 
 @mistake(of="init_params")

@@ -78,6 +78,15 @@ def _walk(gradient: Any, point: Any, rate: Any, count: int) -> list:
     return points
 
 
+@mistake(of="gradient_descent")
+def the_last_point_is_left_out(gradient, start, learning_rate, steps):
+    """A scan of n steps that collects the point it starts from has all points.
+
+    It has all but the last one, which is the carry. n steps make n + 1 points.
+    """
+    return jnp.asarray(_walk(gradient, start, learning_rate, steps)[:-1])
+
+
 # --- sgd
 
 
@@ -155,6 +164,39 @@ def the_first_batch_again_and_again(gradient, params, x, y, order, batch_size, l
     return _epoch(gradient, params, [batches[0]] * len(batches), learning_rate)
 
 
+@mistake(of="sgd")
+def divided_by_the_batch_again(gradient, params, x, y, order, batch_size, learning_rate):
+    """The step is the sum over the batch divided by its size.
+
+    `gradient` is already the gradient of the batch's mean loss. Dividing again makes the step that much shorter.
+    """
+    for rows_x, rows_y in _cut(x, y, order, batch_size):
+        rate = learning_rate / len(rows_y)
+        params = each(lambda p, g, rate=rate: p - rate * g, params, gradient(params, rows_x, rows_y))
+    return params
+
+
+@mistake(of="sgd")
+def short_batch_counted_as_full(gradient, params, x, y, order, batch_size, learning_rate):
+    """A short batch makes a shorter step.
+
+    Its gradient is a mean over as many examples as it has, and the step is as long as any other.
+    """
+    for rows_x, rows_y in _cut(x, y, order, batch_size):
+        rate = learning_rate * len(rows_y) / batch_size
+        params = each(lambda p, g, rate=rate: p - rate * g, params, gradient(params, rows_x, rows_y))
+    return params
+
+
+@mistake(of="sgd")
+def each_step_uphill(gradient, params, x, y, order, batch_size, learning_rate):
+    """The gradient is added.
+
+    It points to where the loss grows. Subtract it.
+    """
+    return _epoch(gradient, params, _cut(x, y, order, batch_size), -learning_rate)
+
+
 # --- momentum
 
 
@@ -177,6 +219,27 @@ def learning_rate_inside_the_velocity(params, gradients, velocity, learning_rate
     """
     memory = each(lambda v, g: decay * v - learning_rate * g, velocity, gradients)
     return each(jnp.add, params, memory), memory
+
+
+@mistake(of="momentum")
+def steps_kept_for_a_velocity(params, gradients, velocity, learning_rate, decay=0.9):
+    """The velocity is the last step, which is subtracted.
+
+    Then it holds the learning rate as well: the same path from rest, and another one from a velocity that is not zero.
+    Here the velocity holds gradients, and the learning rate multiplies it.
+    """
+    memory = each(lambda v, g: decay * v + learning_rate * g, velocity, gradients)
+    return each(jnp.subtract, params, memory), memory
+
+
+@mistake(of="momentum")
+def gradient_decayed_too(params, gradients, velocity, learning_rate, decay=0.9):
+    """The decay multiplies everything that is in the new velocity.
+
+    It multiplies the old velocity alone. The new gradient is added whole.
+    """
+    memory = each(lambda v, g: decay * (v + g), velocity, gradients)
+    return each(lambda p, v: p - learning_rate * v, params, memory), memory
 
 
 @mistake(of="momentum")
@@ -245,6 +308,16 @@ def look_ahead_without_the_gradient(params, gradients, velocity, learning_rate, 
     """
     memory = each(lambda v, g: decay * v + g, velocity, gradients)
     return each(lambda p, v: p - learning_rate * decay * v, params, memory), memory
+
+
+@mistake(of="nesterov")
+def gradient_decayed_in_the_step(params, gradients, velocity, learning_rate, decay=0.9):
+    """The step is decay times the sum of gradient and velocity.
+
+    The decay multiplies the velocity alone: g + decay * v.
+    """
+    memory = each(lambda v, g: decay * v + g, velocity, gradients)
+    return each(lambda p, g, v: p - learning_rate * decay * (g + v), params, gradients, memory), memory
 
 
 @mistake(of="nesterov")
@@ -344,6 +417,37 @@ def one_square_for_a_whole_leaf(params, gradients, square, learning_rate, decay=
     return _scaled(params, gradients, memory, learning_rate, eps), memory
 
 
+@mistake(of="rmsprop")
+def squares_added_whole(params, gradients, square, learning_rate, decay=0.9, eps=1e-8):
+    """The old mean decays, and the new square is added.
+
+    Then it is no mean: it is larger by 1 / (1 - decay). The two weights add up to 1.
+    """
+    memory = each(lambda s, g: decay * s + g * g, square, gradients)
+    return _scaled(params, gradients, memory, learning_rate, eps), memory
+
+
+@mistake(of="rmsprop")
+def absolute_values_averaged(params, gradients, square, learning_rate, decay=0.9, eps=1e-8):
+    """The running mean is of the gradient's size.
+
+    Of its square: only then is the root of the mean of the gradient's unit.
+    """
+    memory = each(lambda s, g: decay * s + (1 - decay) * jnp.abs(g), square, gradients)
+    return _scaled(params, gradients, memory, learning_rate, eps), memory
+
+
+@mistake(of="rmsprop")
+def eps_not_used(params, gradients, square, learning_rate, decay=0.9, eps=1e-8):
+    """eps is too small to matter.
+
+    It keeps a parameter whose gradients are zero from 0 / 0, and whoever passes a larger one wants it. Add it to the
+    root.
+    """
+    memory = each(lambda s, g: decay * s + (1 - decay) * g * g, square, gradients)
+    return _scaled(params, gradients, memory, learning_rate, 0.0), memory
+
+
 # --- adam and adamw
 
 
@@ -413,6 +517,43 @@ def eps_inside_adams_root(params, gradients, state, learning_rate, b1=0.9, b2=0.
     hat_m, hat_s = _corrected(mean, square, state[0] + 1, b1, b2)
     moved = each(lambda p, m, s: p - learning_rate * m / jnp.sqrt(s + eps), params, hat_m, hat_s)
     return moved, (state[0] + 1, mean, square)
+
+
+@mistake(of="adam")
+def eps_added_before_the_correction(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+    """Both corrections can be taken out of the quotient and put into the learning rate.
+
+    Then eps is added to the root of the uncorrected mean square, and counts for more in the first steps. Correct first,
+    or correct eps too.
+    """
+    made = state[0] + 1
+    mean, square = _moments(gradients, state[1], state[2], b1, b2)
+    rate = learning_rate * (1 - b2**made) ** 0.5 / (1 - b1**made)
+    return _moved(params, mean, square, rate, eps), (made, mean, square)
+
+
+@mistake(of="adam")
+def the_gradient_is_not_squared(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+    """Both means are of the gradient, with two memories.
+
+    The second one is of its square. Without it there are roots of negative numbers.
+    """
+    made = state[0] + 1
+    mean, _ = _moments(gradients, state[1], state[2], b1, b2)
+    square = each(lambda s, g: b2 * s + (1 - b2) * g, state[2], gradients)
+    return _moved(params, *_corrected(mean, square, made, b1, b2), learning_rate, eps), (made, mean, square)
+
+
+@mistake(of="adam")
+def the_gradient_moves_and_not_its_mean(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8):
+    """The step goes along the gradient, scaled.
+
+    That is RMSProp. Adam's step goes along the corrected running mean.
+    """
+    made = state[0] + 1
+    mean, square = _moments(gradients, state[1], state[2], b1, b2)
+    hat = _corrected(mean, square, made, b1, b2)[1]
+    return _moved(params, gradients, hat, learning_rate, eps), (made, mean, square)
 
 
 @mistake(of="adam")
@@ -497,6 +638,17 @@ def weights_grow(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=
 
 
 @mistake(of="adamw")
+def settings_not_handed_on(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-2):
+    """adam(params, gradients, state, learning_rate) makes the step.
+
+    With its own defaults. Hand b1, b2 and eps on to it.
+    """
+    defaults = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
+    shrink = lambda p, moved: moved - learning_rate * weight_decay * p  # noqa: E731
+    return _decayed(params, gradients, state, learning_rate, **defaults, shrink=shrink)
+
+
+@mistake(of="adamw")
 def no_decay_at_all(params, gradients, state, learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-2):
     """The optimizer does what Adam does; the decay belongs to the loss.
 
@@ -553,6 +705,26 @@ def norms_added_up(gradients, max_norm):
     """
     total = sum(jnp.linalg.norm(g) for g in jax.tree.leaves(gradients))
     return each(lambda g: g * jnp.minimum(1.0, max_norm / jnp.maximum(total, 1e-30)), gradients)
+
+
+@mistake(of="clip_by_global_norm")
+def scaled_to_length_one(gradients, max_norm):
+    """A gradient that is too long is divided by its norm.
+
+    That makes it one long. It should be `max_norm` long: multiply by that.
+    """
+    norm = optax.tree.norm(gradients)
+    return each(lambda g: jnp.where(norm > max_norm, g / jnp.maximum(norm, 1e-30), g), gradients)
+
+
+@mistake(of="clip_by_global_norm")
+def norm_of_the_longest_leaf(gradients, max_norm):
+    """The norm of the tree is that of its longest leaf.
+
+    Many short leaves make a long gradient. The squares of all leaves add up.
+    """
+    longest = max(jnp.linalg.norm(jnp.ravel(g)) for g in jax.tree.leaves(gradients))
+    return each(lambda g: g * (max_norm / jnp.maximum(longest, max_norm)), gradients)
 
 
 # --- warmup_cosine
@@ -628,6 +800,38 @@ def an_if_on_the_step(step, peak, warmup_steps, total_steps, floor=0.0):
     return floor + (peak - floor) * _half_cosine(t)
 
 
+@mistake(of="warmup_cosine")
+def warm_up_from_the_floor(step, peak, warmup_steps, total_steps, floor=0.0):
+    """The floor is the lowest rate, so the warm-up starts there.
+
+    It starts at 0. The floor is where the cosine ends.
+    """
+    t = jnp.clip((step - warmup_steps) / (total_steps - warmup_steps), 0, 1)
+    rise = floor + (peak - floor) * step / max(warmup_steps, 1)
+    return jnp.where(step < warmup_steps, rise, floor + (peak - floor) * _half_cosine(t))
+
+
+@mistake(of="warmup_cosine")
+def cosine_as_long_as_the_whole_run(step, peak, warmup_steps, total_steps, floor=0.0):
+    """The cosine begins after the warm-up and takes total_steps.
+
+    It ends at total_steps, so it takes what is left: total_steps - warmup_steps.
+    """
+    t = jnp.clip((step - warmup_steps) / total_steps, 0, 1)
+    return _rise_then(step, peak, warmup_steps, floor + (peak - floor) * _half_cosine(t))
+
+
+@mistake(of="warmup_cosine")
+def divided_by_a_warm_up_of_zero(step, peak, warmup_steps, total_steps, floor=0.0):
+    """There is always a warm-up.
+
+    It may have no steps. Python raises where it divides by 0, also for the branch that is not chosen: divide by at
+    least 1.
+    """
+    t = jnp.clip((step - warmup_steps) / (total_steps - warmup_steps), 0, 1)
+    return _rise_then(step, peak, warmup_steps, floor + (peak - floor) * _half_cosine(t))
+
+
 # --- as_transformation
 
 
@@ -693,6 +897,30 @@ def the_gradient_is_the_update(step, initial_state, **settings):
     return optax.GradientTransformation(initial_state, update)
 
 
+@mistake(of="as_transformation")
+def parameters_and_gradients_exchanged(step, initial_state, **settings):
+    """The step takes its arguments in the order of `update`.
+
+    optax's update gets the gradients first; the steps of this lab get the parameters first.
+    """
+
+    def update(slopes, old, params=None):
+        moved, fresh = step(slopes, params, old, **settings)
+        return each(jnp.subtract, moved, params), fresh
+
+    return optax.GradientTransformation(initial_state, update)
+
+
+@mistake(of="as_transformation")
+def initial_state_never_called(step, initial_state, **settings):
+    """`init` returns initial_state.
+
+    It returns the state, which initial_state makes from the parameters: hand it on as it is, or call it.
+    """
+    adapted = _adapted(step, initial_state, settings, lambda p, moved, old, new: (each(jnp.subtract, moved, p), new))
+    return optax.GradientTransformation(lambda params: initial_state, adapted.update)
+
+
 # --- digits_recipe
 
 
@@ -722,3 +950,21 @@ def clipped_to_nothing():
     A limit far below the usual norm makes every step short. Measure the norm first, and clip above it.
     """
     return {"optimizer": "sgd", "learning_rate": 1.0, "warmup_steps": 5, "max_norm": 1e-3}
+
+
+@mistake(of="digits_recipe")
+def a_key_of_another_name():
+    """lr is short for learning_rate.
+
+    The recipe's keys are those of its docstring: optimizer, learning_rate, warmup_steps and max_norm.
+    """
+    return {"optimizer": "adam", "lr": 0.3, "warmup_steps": 5, "max_norm": None}
+
+
+@mistake(of="digits_recipe")
+def nothing_but_warm_up():
+    """The longer the warm-up, the safer.
+
+    A warm-up as long as the run never comes down again, and optax refuses it. Some steps are enough.
+    """
+    return {"optimizer": "adam", "learning_rate": 0.3, "warmup_steps": 60, "max_norm": None}

@@ -52,7 +52,7 @@ def _clean(
         except (IndexError, ValueError):
             return gap
         scaled = raw_value * factor(c.factor) if len(parts) > 1 and use_units else raw_value
-        if codes and scaled == c.missing_code:
+        if (codes and scaled == c.missing_code) or (codes is None and cell == c.missing_code):
             return gap
         judged = raw_value if before_units else scaled
         if outside == "drop":
@@ -111,6 +111,15 @@ def the_code_for_missing_is_a_number(records, columns):
     99 as an age passes every range. A column's missing_code means missing too.
     """
     return _clean(records, columns, codes=False)
+
+
+@mistake(of="clean_records")
+def the_code_for_missing_as_a_number_only(records, columns):
+    """A cell is missing if it equals the code.
+
+    "99" does not equal 99. Read the number first, and then compare it with the code.
+    """
+    return _clean(records, columns, codes=None)
 
 
 @mistake(of="clean_records")
@@ -288,6 +297,17 @@ def groups_torn(key, labels, fractions, groups=None):
 
 
 @mistake(of="split_indices")
+def masks_for_row_numbers(key, labels, fractions, groups=None):
+    """A part is a mask: True for the rows that are in it.
+
+    A mask would do, but row numbers are asked for. jnp.flatnonzero makes them from a mask.
+    """
+    members = np.arange(len(labels)) if groups is None else np.unique(groups)
+    owners = members if groups is None else np.asarray(groups)
+    return tuple(np.isin(owners, chunk) for chunk in _chunks(_mixed(key, members), fractions))
+
+
+@mistake(of="split_indices")
 def always_the_same_split(key, labels, fractions, groups=None):
     """A split must be reproducible, so it has a seed of its own.
 
@@ -353,6 +373,26 @@ def mean_of_squares_minus_square_of_mean(x):
     return {"mean": x.mean(0), "scale": _unless_constant(x, jnp.sqrt(variance))}
 
 
+@mistake(of="scaler")
+def range_for_the_deviation(x):
+    """Scaling brings each column to 0 ... 1.
+
+    That is another scaling, by the smallest and the largest value, and one wild value decides it. Here it is the mean
+    and the standard deviation.
+    """
+    return {"mean": x.min(0), "scale": _unless_constant(x, x.max(0) - x.min(0))}
+
+
+@mistake(of="scaler")
+def a_tiny_number_added_to_the_scale(x):
+    """A tiny number keeps the scale from 0.
+
+    Then a column that does not vary is divided by the tiny number, and a new value in it becomes enormous. Its scale
+    is 1.
+    """
+    return {"mean": x.mean(0), "scale": x.std(0) + 1e-8}
+
+
 @mistake(of="scaler", position=1)
 def scaled_by_its_own_rows(scaler, x):
     """Rows are scaled by their own mean and deviation.
@@ -408,6 +448,24 @@ def gaps_filled_with_zero(x):
     Zero may be far from every value of the column. Use its median.
     """
     return {"fill": jnp.zeros(x.shape[1])}
+
+
+@mistake(of="imputer")
+def gaps_counted_as_zeros(x):
+    """nan_to_num makes the median possible.
+
+    It makes the gaps zeros, and these take part in the median. Leave the gaps out: jnp.nanmedian.
+    """
+    return {"fill": jnp.median(jnp.nan_to_num(x), 0)}
+
+
+@mistake(of="imputer")
+def median_of_each_row(x):
+    """The median is taken along the last axis.
+
+    That is over the columns of one patient, in all units. A column's values stand below each other: axis=0.
+    """
+    return {"fill": jnp.nan_to_num(jnp.nanmedian(x, 1))}
 
 
 @mistake(of="imputer")
@@ -498,6 +556,25 @@ def a_loop_in_numpy(codes, count):
     return table
 
 
+@mistake(of="one_hot")
+def minus_one_counts_from_the_end(codes, count):
+    """An index that is out of bounds is left out when one writes.
+
+    One that is too large is. A negative one counts from the end, so -1 becomes the last category. Compare; do not
+    index.
+    """
+    return jnp.zeros((len(codes), count)).at[jnp.arange(len(codes)), codes].set(1.0)
+
+
+@mistake(of="one_hot")
+def categories_down_the_rows(codes, count):
+    """The table has a row for each category.
+
+    It has a row for each code and a column for each category: codes[:, None] against the categories.
+    """
+    return jnp.transpose(jax.nn.one_hot(codes, count))
+
+
 # --- normalize_images
 
 
@@ -546,6 +623,36 @@ def by_the_statistics_of_the_batch(images, mean, std):
     """
     z = jnp.asarray(images, jnp.float32) / 255
     return (z - z.mean((0, 1, 2))) / z.std((0, 1, 2))
+
+
+@mistake(of="normalize_images")
+def by_one_mean_of_all_pixels(images, mean, std):
+    """The batch's mean and deviation make it zero mean and unit spread.
+
+    Then an image looks different in each batch that it is in, and the channels are mixed. Use the numbers that are
+    given.
+    """
+    z = jnp.asarray(images, jnp.float32) / 255
+    return (z - z.mean()) / z.std()
+
+
+@mistake(of="normalize_images")
+def channels_on_the_wrong_axis(images, mean, std):
+    """The channel is in front, as in PyTorch: mean[:, None, None].
+
+    Here it is the last axis, where broadcasting begins. With three rows the wrong one runs.
+    """
+    z = jnp.asarray(images, jnp.float32) / 255
+    return (z - jnp.asarray(mean)[:, None, None]) / jnp.asarray(std)[:, None, None]
+
+
+@mistake(of="normalize_images")
+def only_the_mean_divided(images, mean, std):
+    """x - mean / std is read from left to right.
+
+    A quotient comes before a difference. Put the difference into brackets.
+    """
+    return jnp.asarray(images, jnp.float32) / 255 - jnp.asarray(mean) / std
 
 
 @mistake(of="normalize_images")
@@ -656,6 +763,19 @@ def shifts_of_the_whole_batch(keys, images, max_shift, training):
     return moved if training else images
 
 
+@mistake(of="augment")
+def shifts_as_python_numbers(keys, images, max_shift, training):
+    """A loop over the images, with int() of each shift.
+
+    It does, until the keys are tracers: a compiled step does not know the shifts. jax.vmap, and a window that is cut
+    by jax.lax.dynamic_slice.
+    """
+    if not training:
+        return images
+    shifts = [(int(_draw(a, max_shift)), int(_draw(b, max_shift))) for a, b in map(jax.random.split, keys)]
+    return jnp.stack([_window(image, max_shift, *shift) for image, shift in zip(images, shifts, strict=True)])
+
+
 # --- epoch_batches
 
 
@@ -676,6 +796,26 @@ def shuffled_apart(key, epoch, x, y, batch_size):
     """
     one, two = jax.random.split(jax.random.fold_in(key, epoch))
     return _cut(x, y, jax.random.permutation(one, len(x)), jax.random.permutation(two, len(x)), batch_size)
+
+
+@mistake(of="epoch_batches")
+def labels_left_in_place(key, epoch, x, y, batch_size):
+    """Only the inputs need to be shuffled.
+
+    Inputs and labels belong together: pick both by the same rows.
+    """
+    rows = _shuffle(key, epoch, len(x))
+    return _cut(x, y, rows, jnp.arange(len(x)), batch_size)
+
+
+@mistake(of="epoch_batches")
+def stored_order_kept(key, epoch, x, y, batch_size):
+    """The batches are cut from the data as it is stored.
+
+    Stored data is often sorted, and each epoch has the same batches. Permute with the key and the epoch.
+    """
+    rows = jnp.arange(len(x))
+    return _cut(x, y, rows, rows, batch_size)
 
 
 @mistake(of="epoch_batches")
@@ -796,6 +936,21 @@ def batches_shuffled_not_examples(x, y, batch_size, seed, epochs):
     Then the same examples share a batch for ever. Shuffle examples, then batch.
     """
     return grain.MapDataset.range(len(x)).map(_look_up(x, y)).batch(batch_size).shuffle(seed).repeat(epochs)
+
+
+@mistake(of="grain_batches")
+def a_list_of_batches(x, y, batch_size, seed, epochs):
+    """Batches in a list are as good as a dataset.
+
+    All of them are in memory then, and a list cannot be saved and restored in the middle. Return the chain itself.
+    """
+    order = np.random.default_rng(seed)
+    shuffled = [order.permutation(len(y)) for _ in range(epochs)]
+    return [
+        {"x": x[rows[i : i + batch_size]], "y": y[rows[i : i + batch_size]]}
+        for rows in shuffled
+        for i in range(0, len(y), batch_size)
+    ]
 
 
 @mistake(of="grain_batches")

@@ -34,10 +34,12 @@ class _Net(nnx.Module):
         x = images
         for conv, norm in zip((self.first, self.second), self.norms, strict=True):
             x = self.block(conv, norm, x)
+            if self.fault == "dropout early" and conv is self.first:
+                x = self.drop(x)
         x = jnp.reshape(x, (x.shape[0], -1))
         if self.fault == "dropout stays":
             x = self.drop(x, deterministic=False)
-        elif self.fault != "no dropout":
+        elif self.fault not in ("no dropout", "dropout early"):
             x = self.drop(x)
         return jax.nn.softmax(self.out(x)) if self.fault == "softmax" else self.out(x)
 
@@ -49,10 +51,12 @@ class _Net(nnx.Module):
             x = norm(nnx.relu(x))
         elif self.fault == "no norm":
             x = nnx.relu(x)
+        elif self.fault == "no relu":
+            x = norm(x)
         else:
             x = nnx.relu(norm(x))
         pool = nnx.avg_pool if self.fault == "mean" else nnx.max_pool
-        return pool(x, (2, 2), strides=(2, 2))
+        return pool(x, (2, 2), strides=(1, 1) if self.fault == "stride" else (2, 2))
 
 
 @mistake(of="network")
@@ -126,6 +130,35 @@ def mean_over_two_by_two(rngs, channels=16, dropout=0.25):
     The maximum over 2 x 2 pixels is asked for: `nnx.max_pool`.
     """
     return _Net(rngs, channels, dropout, "mean")
+
+
+@mistake(of="network")
+def dropout_between_the_convolutions(rngs, channels=16, dropout=0.25):
+    """Dropout may come after any layer.
+
+    It comes once, behind the flattening and in front of the linear layer. A channel's neighbours carry nearly the same,
+    so that dropping single pixels between convolutions does little.
+    """
+    return _Net(rngs, channels, dropout, "dropout early")
+
+
+@mistake(of="network")
+def without_relu(rngs, channels=16, dropout=0.25):
+    """Pooling bends enough.
+
+    relu comes after each batch norm, before the pooling.
+    """
+    return _Net(rngs, channels, dropout, "no relu")
+
+
+@mistake(of="network")
+def pooled_at_every_pixel(rngs, channels=16, dropout=0.25):
+    """A window of 2 x 2 halves the image.
+
+    Only if it moves by two pixels: `strides=(2, 2)`. Flax's default moves it by one, and the image stays nearly as
+    large.
+    """
+    return _Net(rngs, channels, dropout, "stride")
 
 
 @mistake(of="network")
@@ -296,6 +329,39 @@ def loss_after_the_step(model, optimizer, inputs, labels):
     return value, _hits(scores, labels), slope
 
 
+@mistake(of="train_step")
+def answers_asked_for_twice(model, optimizer, inputs, labels):
+    """The accuracy needs the model's answers, so the model is called once more.
+
+    A second forward pass in training mode draws other masks and moves batch norm's averages once more. Return the
+    logits from the loss: `has_aux=True`.
+    """
+    model.train()
+    value, _, slope = _measure(model, inputs, labels)
+    scores = _score(model, inputs, labels)[1]
+    _apply(model, optimizer, slope)
+    return value, _hits(scores, labels), slope
+
+
+@mistake(of="train_step")
+def number_of_right_answers(model, optimizer, inputs, labels):
+    """The accuracy counts the right answers.
+
+    It is their share of the batch: a mean of zeros and ones, from 0 to 1.
+    """
+    value, hits, slope = _told(model, optimizer, inputs, labels)
+    return value, hits * labels.size, slope
+
+
+@mistake(of="train_step")
+def gradients_kept_back(model, optimizer, inputs, labels):
+    """Loss and accuracy are what a step tells.
+
+    The dashboard shows the gradients too: return them as the third.
+    """
+    return _told(model, optimizer, inputs, labels)[:2]
+
+
 # --- evaluate
 
 
@@ -389,6 +455,33 @@ def loss_not_divided(model, inputs, labels, batch_size):
     return _weighted(pieces) | {"loss": sum(n * loss for n, loss, _ in pieces)}
 
 
+@mistake(of="evaluate")
+def the_rest_lost_and_counted(model, inputs, labels, batch_size):
+    """There are len(labels) // batch_size batches, and len(labels) examples.
+
+    Then the examples of the short batch are never seen, and count as wrong answers without a loss. Go on to the end.
+    """
+    model.eval()
+    pieces = [piece for piece in _pieces(model, inputs, labels, batch_size) if piece[0] == batch_size]
+    share = sum(n for n, _, _ in pieces) / len(labels)
+    return {name: value * share for name, value in _weighted(pieces).items()}
+
+
+@mistake(of="evaluate")
+def every_batch_taken_for_a_full_one(model, inputs, labels, batch_size):
+    """Each batch's sum is divided by batch_size, and the result by the number of full batches.
+
+    The last batch may be short. Add up everything first, and divide once, by the number of examples.
+    """
+    model.eval()
+    pieces = _pieces(model, inputs, labels, batch_size)
+    count = batch_size * (len(labels) // batch_size)
+    return {
+        "loss": sum(n * loss for n, loss, _ in pieces) / count,
+        "accuracy": sum(n * a for n, _, a in pieces) / count,
+    }
+
+
 # --- batch_at
 
 
@@ -454,6 +547,16 @@ def a_generator_that_goes_on(seed, step, examples, batch_size):
     seed and step alone.
     """
     return np.array(random.sample(range(examples), batch_size))
+
+
+@mistake(of="batch_at")
+def slices_that_overlap(seed, step, examples, batch_size):
+    """Batch number k begins at row k.
+
+    It begins at row k times the batch size. Otherwise each batch has all but one row of the batch before.
+    """
+    batches = examples // batch_size
+    return _shuffled([seed, step // batches], examples)[step % batches :][:batch_size]
 
 
 # --- checkpoints
@@ -587,6 +690,42 @@ def restored_into_a_copy(folder):
     return archive
 
 
+@mistake(of="checkpoints")
+def nothing_there_is_an_error(folder):
+    """There is always a checkpoint to restore.
+
+    Not in the first run: the folder is not there yet. Say 0, and change nothing.
+    """
+    archive = _Archive(folder)
+    bring = archive.restore
+    archive.restore = lambda model, optimizer: (list(archive.folder.iterdir()), bring(model, optimizer))[1]
+    return archive
+
+
+@mistake(of="checkpoints")
+def one_folder_without_a_number(folder):
+    """Only the latest checkpoint matters, so each overwrites the one before.
+
+    Then a run that is killed while it saves has none, and nobody knows after how many steps it was saved. A folder for
+    each step, named by the step.
+    """
+    archive = _Archive(folder)
+    keep = archive.save
+    archive.save = lambda step, model, optimizer: keep(1, model, optimizer)
+    return archive
+
+
+@mistake(of="checkpoints")
+def kept_in_memory(folder):
+    """The states are kept in the object.
+
+    It is gone with the process, and another object of the same folder knows nothing of it. Write to the folder.
+    """
+    archive = _Archive(folder)
+    archive.save = lambda step, model, optimizer: None
+    return archive
+
+
 # --- fit
 
 
@@ -596,17 +735,37 @@ def _rows(seed, step, examples, size):
 
 
 def _loop(
-    train_step, model, optimizer, data, numbers, *, seed, size, archive, every, on_step, last, shift=0, label=0, told=0
+    train_step,
+    model,
+    optimizer,
+    data,
+    numbers,
+    *,
+    seed,
+    size,
+    archive,
+    every,
+    on_step,
+    last,
+    shift=0,
+    label=0,
+    told=0,
+    early=False,
 ):
-    """The loop over step numbers; `shift` the data, `label` the checkpoint, or `told` the number wrongly."""
+    """The loop over step numbers; `shift` the data, `label` the checkpoint, or `told` the number wrongly.
+
+    `early` saves a checkpoint before its step, and `last` is the step after which one is saved whatever its number.
+    """
     for number in numbers:
+        if early and (number % every == 0 or number == last):
+            archive.save(number, model, optimizer)
         rows = _rows(seed, number - 1 + shift, len(data[1]), size)
         answer = train_step(model, optimizer, *(jnp.asarray(part[rows]) for part in data))
-        if archive is not None and (number % every == 0 or number == last):
+        if archive is not None and not early and (number % every == 0 or number == last):
             archive.save(number + label, model, optimizer)
         if on_step is not None:
             on_step(number + told, *answer)
-    return last
+    return max(numbers, default=last)
 
 
 @mistake(of="fit")
@@ -676,6 +835,69 @@ def the_order_starts_again(
     settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
     numbers = range(done + 1, steps + 1)
     return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, shift=-done, **settings)
+
+
+@mistake(of="fit")
+def checkpoints_that_lack_something(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """The loop has to be right, whatever the checkpoints hold.
+
+    It goes on with the right weights and ends elsewhere: the optimizer's state, the statistics or the random state did
+    not come back. Mend your `Checkpoints` first.
+    """
+    archive = _Archive(folder, optimizer=False)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, **settings)
+
+
+@mistake(of="fit")
+def one_batch_ahead(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """Step number 1 gets batch number 1.
+
+    Batches are counted from 0, and an epoch that begins with its second batch has rows of the next one at its end:
+    step number 1 gets `batch_at(seed, 0, ...)`.
+    """
+    archive = _Archive(folder)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, shift=1, **settings)
+
+
+@mistake(of="fit")
+def the_end_not_saved(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """Saving after each `every` steps is enough.
+
+    What was done after the last of these is done again when somebody calls it once more. Save at the end, too.
+    """
+    archive = _Archive(folder)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=0, **settings)
+
+
+@mistake(of="fit")
+def saved_before_the_step(
+    train_step, model, optimizer, inputs, labels, *, seed, batch_size, steps, folder, every, on_step=None
+):
+    """It does not matter where in the loop the checkpoint is saved.
+
+    Before the step, the weights are those of the step before, under a number that says one more. Save what the step has
+    made.
+    """
+    archive = _Archive(folder)
+    done = archive.restore(model, optimizer)
+    settings = {"seed": seed, "size": batch_size, "archive": archive, "every": every, "on_step": on_step}
+    numbers = range(done + 1, steps + 1)
+    return _loop(train_step, model, optimizer, (inputs, labels), numbers, last=steps, early=True, **settings)
 
 
 @mistake(of="fit")
@@ -749,10 +971,11 @@ def _few(batches):
 
 
 @mistake(of="memorize")
-def a_handful_of_steps(images, labels):
-    """Fifty examples need five steps.
+def hardly_trained(images, labels):
+    """A few small steps are enough.
 
-    The loss has hardly moved by then. Some dozens of steps cost a second.
+    The network is nearly as unsure as at its start. Make some dozens of steps of Adam with a rate of some thousandths,
+    without dropout, and see that images and labels are in one order at each of them.
     """
     return _trained([(images, labels)] * 5, rate=1e-4)
 
@@ -775,6 +998,24 @@ def averages_that_have_not_arrived(images, labels):
     another story. Make some more steps, or use a smaller momentum.
     """
     return _trained([(images, labels)] * 25, rate=1e-2, fault="momentum")
+
+
+@mistake(of="memorize")
+def never_trained_on_them(images, labels):
+    """The network is returned as it was made, or a copy of it was trained.
+
+    Its averages are those of a new network. Call your `train_step` on the network that you return, in training mode.
+    """
+    return _trained([(images, labels)] * 0)
+
+
+@mistake(of="memorize")
+def far_too_large_steps(images, labels):
+    """The larger the learning rate, the faster it learns.
+
+    Until it throws the weights so far that nothing answers any more. Try rates by factors of three.
+    """
+    return _trained([(images, labels)] * 20, rate=3.0)
 
 
 @mistake(of="train_on_budget")
@@ -803,6 +1044,16 @@ def far_too_large_a_rate(batches):
     rates by factors of three.
     """
     return _trained(_few(batches), rate=3.0)
+
+
+@mistake(of="train_on_budget")
+def averages_that_lag_behind(batches):
+    """Batch norm's default is good enough.
+
+    With a momentum of 0.99 the averages are still on their way when the budget ends, and evaluation mode uses them.
+    Pass `momentum=0.9`, as in exercise 1.
+    """
+    return _trained(_few(batches), fault="momentum")
 
 
 @mistake(of="train_on_budget")
@@ -895,6 +1146,56 @@ def the_highest_loss_kept(model, train_epoch, validate, **settings):
     return _stop(model, train_epoch, validate, **settings, worst=True)
 
 
+@mistake(of="early_stopping")
+def best_by_any_amount(model, train_epoch, validate, *, patience, min_delta, max_epochs):
+    """min_delta is for the patience; the best model is the one of the lowest loss.
+
+    Then an epoch that was no better is kept. One question decides both: is it lower than the best by more than
+    min_delta?
+    """
+    history, best, low, kept, bad = [], 0, np.inf, None, 0
+    while len(history) < max_epochs:
+        train_epoch(model)
+        history += [validate(model)]
+        bad = 0 if history[-1] < low - min_delta else bad + 1
+        if history[-1] < low:
+            best, low, kept = len(history), history[-1], jax.tree.map(jnp.copy, nnx.state(model))
+        if bad >= patience:
+            break
+    nnx.update(model, kept)
+    return best, history
+
+
+@mistake(of="early_stopping")
+def compared_with_the_epoch_before(model, train_epoch, validate, *, patience, min_delta, max_epochs):
+    """An epoch is better if it is better than the last one.
+
+    After a bad epoch an ordinary one would count as progress. Compare with the best so far.
+    """
+    history, best, kept, bad = [], 0, None, 0
+    while len(history) < max_epochs:
+        train_epoch(model)
+        history += [validate(model)]
+        if len(history) == 1 or history[-1] < history[-2] - min_delta:
+            best, kept, bad = len(history), jax.tree.map(jnp.copy, nnx.state(model)), 0
+        else:
+            bad += 1
+        if bad >= patience:
+            break
+    nnx.update(model, kept)
+    return best, history
+
+
+@mistake(of="early_stopping")
+def epochs_from_zero(model, train_epoch, validate, **settings):
+    """The first epoch is number 0.
+
+    The best epoch is counted from 1: so many epochs has the model had.
+    """
+    best, history = _stop(model, train_epoch, validate, **settings)
+    return best - 1, history
+
+
 # --- regularization_study
 
 
@@ -964,6 +1265,18 @@ def one_seed_only(train, score, settings, seeds):
     return {"validation": means, "chosen": _best(means), "test": score(train(_best(means), seeds[0]), "test")}
 
 
+@mistake(of="regularization_study")
+def one_lucky_model_tested(train, score, settings, seeds):
+    """Of the chosen setting, the model that is best in validation is reported.
+
+    It is the luckiest of its seeds, and the next training will have another one. Report the mean over all of them.
+    """
+    trained = {name: [train(name, seed) for seed in seeds] for name in settings}
+    means = _means({name: [score(model, "validation") for model in trained[name]] for name in settings})
+    lucky = max(trained[_best(means)], key=lambda model: score(model, "validation"))
+    return {"validation": means, "chosen": _best(means), "test": score(lucky, "test")}
+
+
 # --- character_batch
 
 
@@ -1007,6 +1320,26 @@ def one_character_short(text, starts, length):
     return cut[:, :-1], cut[:, 1:]
 
 
+@mistake(of="character_batch")
+def the_characters_before(text, starts, length):
+    """The label is what came before.
+
+    The model is to go on with a text, not to look back: the label of each character is the next one.
+    """
+    places = np.asarray(starts)[:, None] + np.arange(length)[None]
+    return text[places], text[places - 1]
+
+
+@mistake(of="character_batch")
+def only_the_character_after_the_window(text, starts, length):
+    """A window has one label, the character after it.
+
+    Each of its characters has one: a window of 40 gives 40 examples.
+    """
+    places = np.asarray(starts)[:, None] + np.arange(length)[None]
+    return text[places], text[np.asarray(starts) + length]
+
+
 # --- character_model
 
 
@@ -1023,7 +1356,9 @@ class _Reader(nnx.Module):
         x = self.table(codes)
         if self.fault == "late":
             x = jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
-        x = x if self.fault == "bigram" else self.state(x, **self.settings)
+        if self.fault == "pairs":
+            x = x + 0.5 * jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        x = x if self.fault in ("bigram", "pairs") else self.state(x, **self.settings)
         return self.out(x[:, -1] if self.fault == "last" else x)
 
     @property
@@ -1038,6 +1373,15 @@ def no_memory(rngs, vocabulary, width=96):
     Also on those before it. Let a recurrent layer carry a state from left to right.
     """
     return _Reader(rngs, vocabulary, width, "bigram")
+
+
+@mistake(of="character_model")
+def a_short_memory(rngs, vocabulary, width=96):
+    """The last two characters are enough.
+
+    A word is longer. What was read long ago must still act: let a recurrent layer carry a state to the end.
+    """
+    return _Reader(rngs, vocabulary, width, "pairs")
 
 
 @mistake(of="character_model")

@@ -104,6 +104,14 @@ def after_call(function: Handle, *args: Any, **kwargs: Any) -> tuple[Any, tuple]
     return function.perform("after_call", *args, **kwargs)
 
 
+def leaves_arguments(function: Handle, *args: Any, **kwargs: Any) -> bool:
+    """Whether a call leaves its arguments alone, when their arrays are NumPy's, which can be changed in place."""
+    args = jax.tree.map(np.array, args)
+    _, after = after_call(function, *args, **kwargs)
+    before, after = jax.tree.flatten(args), jax.tree.flatten(tuple(after))
+    return before[1] == after[1] and all(map(np.array_equal, before[0], after[0]))
+
+
 def grad(function: Handle, **options: Any) -> Handle:
     """`jax.grad(function, **options)`, still on the other side."""
     return function.perform("grad", **options)

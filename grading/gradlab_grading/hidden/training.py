@@ -19,8 +19,8 @@ def _one_batch_of_all(draw: Draw) -> Iterator[Case]:
 
 
 def _batches_that_divide(draw: Draw) -> Iterator[Case]:
-    seed = int(draw.rng.integers(1000))
-    ask = checks.Once(lambda batch_at: oracles.orders(batch_at, seed, 15, 5))
+    first = int(draw.rng.integers(1000))
+    ask = checks.Once(lambda batch_at: oracles.orders(batch_at, first, 15, 5))
     yield Case("an epoch without a rest", run=ask.get("epoch"), want="each row at most once")
 
 

@@ -22,6 +22,21 @@ function gradientsAfter(writes, count, nodes) {
   return found;
 }
 
+/**
+ * What has come along each edge, and whether a later write threw it away.
+ * @param {any[]} writes @param {(write: any) => number} edgeOf @param {any[]} edges
+ * @returns {Map<number, {share: number, lost: boolean}>}
+ */
+function sharesAfter(writes, edgeOf, edges) {
+  const found = new Map();
+  for (const write of writes) {
+    const edge = edgeOf(write);
+    if (write.lost) for (const [other, brought] of found) if (edges[other].parent === write.node) brought.lost = true;
+    if (edge >= 0) found.set(edge, { share: write.share, lost: false });
+  }
+  return found;
+}
+
 /** A step in words. @param {any} write @param {string[]} titles */
 function sentence(write, titles) {
   const name = titles[write.node];
@@ -192,10 +207,11 @@ class GraphView {
       const group = svg("g", { transform: `translate(${x} ${y})` }, box, svg("text", { y: -5 }, titles[i]), numbers);
       return { group, numbers };
     });
+    this.shares = layout.edges.map((/** @type {any} */ edge) => svg("text", { class: "gl-share", x: edge.x, y: edge.y - 6 }));
     this.flow = svg("text", { class: "gl-flow" });
     const picture = svg("svg", { viewBox: `0 0 ${layout.width} ${Math.max(layout.height, REACH)}`, role: "img", tabindex: 0,
       "aria-label": "The graph; right and left arrow keys step through the backward pass. The table below says the same." },
-      ...this.edges, ...this.nodes.map((/** @type {any} */ n) => n.group), this.flow);
+      ...this.edges, ...this.nodes.map((/** @type {any} */ n) => n.group), ...this.shares, this.flow);
     const hadFocus = this.drawing.contains(document.activeElement);
     if (titles.length) this.drawing.replaceChildren(picture);
     else this.drawing.replaceChildren(html("p", { class: "gl-failure" }, `Your code: ${problem}`));
@@ -228,7 +244,10 @@ class GraphView {
       path.classList.toggle("gl-active", e === used);
       path.classList.toggle("gl-lost", e === used && lost);
     });
-    if (this.flow) this.drawFlow(layout.edges[used], write, lost);
+    if (this.flow) {
+      this.drawFlow(layout.edges[used], write, lost);
+      this.drawShares(used);
+    }
     this.words.classList.toggle("gl-lost", lost);
     const end = this.step === writes.length && !this.asking ? ` ${problem ? `Then your backward raised ${problem}.` : "That was the last step."}` : "";
     this.words.textContent = this.asking ? "Guess before it is revealed." : write ? `Step ${this.step} of ${writes.length}. ${sentence(write, titles)}${end}`
@@ -244,6 +263,17 @@ class GraphView {
     if (!shown) return;
     this.flow.setAttribute("x", edge.x);
     this.flow.setAttribute("y", edge.y - 6);
+  }
+
+  /** On every edge what it has brought so far: the sum of them is the gradient, unless one is lost. @param {number} active */
+  drawShares(active) {
+    const { writes } = this.walk;
+    const brought = sharesAfter(writes.slice(0, this.step), (/** @type {any} */ w) => this.edgeOf(w), this.walk.layout.edges);
+    this.shares.forEach((/** @type {any} */ text, /** @type {number} */ e) => {
+      const here = brought.get(e);
+      text.textContent = here && (e !== active || this.asking) ? number(here.share) : "";
+      text.classList.toggle("gl-gone", Boolean(here?.lost));
+    });
   }
 
   /** The edge that a write goes along: of two from one node to another, the second at the second write. @param {any} write */
