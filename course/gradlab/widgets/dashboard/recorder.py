@@ -145,7 +145,7 @@ class Recorder:
 
 def _ready(values: Iterable[Any]) -> bool:
     """Whether arrays have been computed; numbers always have."""
-    return all(not isinstance(value, jax.Array) or value.is_deleted() or value.is_ready() for value in values)
+    return all(not hasattr(value, "is_ready") or value.is_deleted() or value.is_ready() for value in values)
 
 
 def _number(value: Any) -> float:
@@ -172,8 +172,8 @@ def by_layer(tree: Any) -> dict[str, list]:
 
 
 @lru_cache(maxsize=8)
-def _names(structure: jax.tree_util.PyTreeDef) -> list[str]:
-    """The layer of each leaf of a structure: it is the same at every reading."""
+def _names(structure: Any) -> list[str]:
+    """The layer of each leaf of a tree's structure: it is the same at every reading."""
     tree = structure.unflatten(range(structure.num_leaves))
     tree = nnx.to_pure_dict(tree) if isinstance(tree, nnx.State) else tree
     places = jax.tree_util.tree_flatten_with_path(tree)[0]
