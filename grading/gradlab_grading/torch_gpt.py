@@ -1,4 +1,4 @@
-"""The trainer's twin in PyTorch, for `gradlab bench gpt`: the same shapes, precision, loss, optimizer and first weights.
+"""The trainer's twin in PyTorch, for `gradlab bench gpt`: equal shapes, precision, loss, optimizer and first weights.
 
 PyTorch is imported when it is asked for: the course does not depend on it.
 """
