@@ -116,8 +116,8 @@ def _beside_on_cpu() -> Table:
         "The trainer beside PyTorch, on this processor",
         f"{count:,} parameters: {config.layers} layers of width {config.width}; {recipe.batch} sequences of "
         f"{config.context} tokens, AdamW, clipping; the mean of {MEASURED} steps after {WARM_UP}. PyTorch "
-        f"{_torch_version() or 'is not installed'}. {_EQUALLY} A processor has no peak that a utilisation could be taken of: that is measured on a GPU, by the "
-        "same command.",
+        f"{_torch_version() or 'is not installed'}. {_EQUALLY} A processor has no peak that a utilisation could be "
+        "taken of: that is measured on a GPU, by the same command.",
         ("trainer", "tokens a second", "times PyTorch's", "first loss", "last loss"),
         tuple(rows),
     )
