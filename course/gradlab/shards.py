@@ -203,10 +203,8 @@ def train_together(
         return mean, jax.tree.map(lambda w, by: w - 0.5 * by, params, slope)
 
     losses = []
-    # As a processor multiplies anyway: an accelerator takes fewer bits unless told so.
-    with jax.default_matmul_precision("float32"):
-        for _ in range(steps):
-            x = draw.standard_normal((rows, 8), np.float32)
-            value, params = step(params, global_batch(x[start:stop], mesh), global_batch(np.tanh(x)[start:stop], mesh))
-            losses.append(float(value))
+    for _ in range(steps):
+        x = draw.standard_normal((rows, 8), np.float32)
+        value, params = step(params, global_batch(x[start:stop], mesh), global_batch(np.tanh(x)[start:stop], mesh))
+        losses.append(float(value))
     return losses
