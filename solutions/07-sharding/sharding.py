@@ -1067,7 +1067,8 @@ print(f"predicted from the first five: {middle:.3f}, 90 % between {low:.3f} and 
 
 # %% [markdown]
 # Is the truth inside? The interval is wide: five points that lie close together leave the floor open. Add a point, or take
-# points that are further apart, and see it shrink. Chinchilla's law was fitted to more than 400 runs.
+# points that are further apart, and see it shrink. Chinchilla's law was fitted to more than 400 runs. The
+# [chapter](../../course/chapters/07-sharding.md) has an example in which model and text grow together: it takes minutes.
 
 # %% [markdown]
 # **On an accelerator** the next cell measures MFU of a GPT-2 with 124 million parameters, in bfloat16. On a processor it says
