@@ -57,7 +57,8 @@ def _slurm_address(environment: Mapping[str, str]) -> str | None:
 def join(environment: Mapping[str, str] = os.environ) -> Membership | None:
     """Join the other processes, if the environment names any. Call it before JAX looks for devices.
 
-    Every process sees all devices of its host. On CPU the collectives go over Gloo.
+    Every process sees all devices of its host. On CPU the collectives go over Gloo, and every process compiles its
+    programs itself: JAX's compilation cache is not used.
     """
     found = membership(environment)
     if found is None:
@@ -65,9 +66,6 @@ def join(environment: Mapping[str, str] = os.environ) -> Membership | None:
     # Collectives of several devices wait in threads, and deadlock where there are too few (JAX 0.10 and 0.11).
     os.environ.setdefault("PJRT_NPROC", "32")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # Two programs at once in a process may begin their collectives in another order than in the next process, and then
-    # the messages of one are taken for those of the other ("op.preamble.length <= op.nbytes").
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.distributed.initialize(
         found.coordinator,
         found.count,
@@ -76,4 +74,9 @@ def join(environment: Mapping[str, str] = os.environ) -> Membership | None:
         initialization_timeout=START_SECONDS,
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
     )
+    if jax.default_backend() == "cpu":
+        # XLA forgets, in a program that it reads back from a cache, in which order the collectives of a loop and those
+        # outside of it come. Gloo tells them apart by their order alone: it takes the messages of one for the other's,
+        # and aborts ("op.preamble.length <= op.nbytes"). Seen on JAX 0.10.
+        jax.config.update("jax_enable_compilation_cache", False)
     return found

@@ -1,5 +1,7 @@
 """Two processes of this machine train together, as two hosts would: what lab 07 runs with a student's functions.
 
+They run on the processor, also where there are accelerators.
+
 Where a lab is graded, programs cannot reach each other. There these functions say so and start nothing.
 """
 
@@ -15,6 +17,8 @@ from gradlab.processes import Processes, run_processes
 from gradlab.shards import can_connect, train_together
 
 LOST_AT = 25
+# Where there are accelerators, the notebook's own process has them.
+ON_CPU = {"JAX_PLATFORMS": "cpu"}
 # The names that a function written in the lab may use: those of the lab's first cell.
 _IMPORTS = """
 import jax
@@ -49,7 +53,7 @@ def train_in_two(process_rows: Callable, global_batch: Callable) -> None:
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder) / "worker.py"
             program.write_text("\n".join(parts))
-            run_processes([sys.executable, str(program)], 2)
+            run_processes([sys.executable, str(program)], 2, ON_CPU)
     print("alone:", [round(loss, 5) for loss in train_together(process_rows, global_batch)])
 
 
@@ -66,7 +70,7 @@ def lose_one(folder: str | Path) -> None:
         if line.startswith(f"step {LOST_AT} "):
             os.kill(both.running[1].pid, signal.SIGKILL)
 
-    with Processes(_gpt(folder), 2, on_line=kill) as both:
+    with Processes(_gpt(folder), 2, ON_CPU, kill) as both:
         for ended in both.wait():
             print(ended)
 
@@ -77,7 +81,7 @@ def go_on(folder: str | Path) -> None:
     Raises ProcessesFailed if one of them fails.
     """
     if _can_rehearse():
-        run_processes(_gpt(folder), 2)
+        run_processes(_gpt(folder), 2, ON_CPU)
 
 
 def _gpt(folder: str | Path) -> list[str]:

@@ -83,6 +83,17 @@ def shard_shapes(tree: Any) -> list[tuple[int, ...]]:
     return [max(shard.data.shape for shard in array.addressable_shards) for array in arrays]
 
 
+def lies(shape: tuple[int, ...], devices: int) -> str:
+    """The words for an array of which `devices` devices hold a shard of that shape."""
+    return f"shards of {shape} on {devices} device{'s' * (devices != 1)}"
+
+
+def places(tree: Any) -> list[str]:
+    """Where each array of `tree` lies: two that are whole, on one device and on all, have the same shard shapes."""
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
+    return [lies(*it) for it in zip(shard_shapes(arrays), (len(a.sharding.device_set) for a in arrays), strict=True)]
+
+
 def bytes_by_device(tree: Any) -> dict[int, int]:
     """How many bytes of `tree` lie on each device, by the device's number."""
     held: dict[int, int] = {}
@@ -134,8 +145,8 @@ class TwoSteps:
 def _layout(params: Params, state: Any) -> dict:
     moments = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim]
     return {
-        "params": shard_shapes(params),
-        "moments": shard_shapes(moments),
+        "params": places(params),
+        "moments": places(moments),
         "bytes": max(bytes_by_device((params, moments)).values()),
     }
 

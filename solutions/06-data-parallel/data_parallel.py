@@ -663,7 +663,7 @@ hidden.ring_all_reduce(ring_all_reduce)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **See it.** Your messages, played step by step. Devices stand in a row, and chunks have colours. A chunk is finished when it
+# **See it.** Your messages, played step by step. Devices stand in a ring, and chunks have colours. A chunk is finished when it
 # holds the sum of all devices. Count the bytes against the bound.
 
 # %%

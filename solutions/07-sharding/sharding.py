@@ -927,10 +927,10 @@ hidden.process_rows(process_rows, global_batch)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **See it.** Two processes train a small network together, with your two functions in both. Their text is written into a
-# program, which is started twice; it ends in both whatever happens. (A helper of yours that they call is not in it: write
-# it inside.) The losses must be those of one process: the batch is the same, only other processes read its rows. Sums in
-# another order may change the last digit.
+# **See it.** Two processes train a small network together, on the processor, with your two functions in both. Their text
+# is written into a program, which is started twice; it ends in both whatever happens. (A helper of yours that they call is
+# not in it: write it inside.) The losses must be those of one process: the batch is the same, only other processes read
+# its rows. Sums in another order may change the last digit.
 
 # %%
 rehearsal.train_in_two(process_rows, global_batch)
@@ -938,8 +938,7 @@ rehearsal.train_in_two(process_rows, global_batch)
 # %% [markdown]
 # **Kill one.** Two processes train the small GPT and save a checkpoint every ten steps. When step 25 is reported, process 1
 # is killed as a lost host would be. The other one notices that its partner does not answer, says so, and stops. Started
-# again, both go on from the last checkpoint, and not from the beginning. Should a process be lost where nobody killed it,
-# run the last cell once more: that is what checkpoints are for.
+# again, both go on from the last checkpoint, and not from the beginning.
 
 # %%
 saved = tempfile.mkdtemp()
@@ -1068,7 +1067,8 @@ print(f"predicted from the first five: {middle:.3f}, 90 % between {low:.3f} and 
 
 # %% [markdown]
 # Is the truth inside? The interval is wide: five points that lie close together leave the floor open. Add a point, or take
-# points that are further apart, and see it shrink. Chinchilla's law was fitted to more than 400 runs.
+# points that are further apart, and see it shrink. Chinchilla's law was fitted to more than 400 runs. The
+# [chapter](../../course/chapters/07-sharding.md) has an example in which model and text grow together: it takes minutes.
 
 # %% [markdown]
 # **On an accelerator** the next cell measures MFU of a GPT-2 with 124 million parameters, in bfloat16. On a processor it says

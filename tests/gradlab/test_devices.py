@@ -81,6 +81,17 @@ def test_where_there_are_enough_nothing_is_said(monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(("platform", "precision"), [("gpu", "float32"), ("cpu", None)])
+def test_accelerators_multiply_in_all_bits(monkeypatch, platform, precision):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    before = jax.config.values["jax_default_matmul_precision"]
+    try:
+        use_devices(8)
+        assert jax.config.values["jax_default_matmul_precision"] == precision
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
+
+
 def test_none_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         use_devices(0)

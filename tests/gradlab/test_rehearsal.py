@@ -43,7 +43,9 @@ def losses(text, who):
     return [float(number) for number in found.split(", ")]
 
 
-def test_two_processes_find_the_losses_of_one(capsys):
+def test_two_processes_find_the_losses_of_one(capsys, monkeypatch):
+    # As on a machine with accelerators; this process has started already, and does not see it.
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     rehearsal.train_in_two(process_rows, global_batch)
     text = capsys.readouterr().out
     alone = losses(text, "alone")

@@ -121,6 +121,13 @@ def test_bytes_by_device_counts_what_lies_there():
     assert oracles.shard_shape((4, 4), P("data"), (2, 2)) == shards.shard_shapes(split)[0]
 
 
+def test_a_report_tells_one_device_from_all():
+    mesh, array = shards.grid(2, 2), np.zeros((4, 4), np.float32)
+    everywhere, cut = (jax.device_put(array, NamedSharding(mesh, spec)) for spec in (P(), P("data")))
+    wanted = ["shards of (4, 4) on 1 device", "shards of (4, 4) on 4 devices", "shards of (2, 4) on 4 devices"]
+    assert shards.places([jnp.asarray(array), everywhere, cut]) == wanted
+
+
 def test_shapes_are_those_of_the_gpt_and_its_own_specs_pass():
     config = Config(vocabulary=96, context=16, width=32, layers=8, heads=8)
     parameters = Trainer(config, Recipe()).abstract.parameters

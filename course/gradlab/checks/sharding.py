@@ -22,7 +22,7 @@ from gradlab.checks.prediction import committed
 from gradlab.checks.programs import once, product_flops, product_types, run, sent
 from gradlab.seam import probe
 from gradlab.seam.handle import Handle, StudentError, to_numpy
-from gradlab.shards import Block, Placement, SquaredError, Start, TwoSteps, grid, shard_shapes
+from gradlab.shards import Block, Placement, SquaredError, Start, TwoSteps, grid, lies, shard_shapes
 
 close = partial(Case, rtol=1e-3, atol=1e-5)
 # A loss or a count that is summed over devices costs nothing; weights and activations are larger.
@@ -229,19 +229,19 @@ def start_training(draw: Draw) -> Iterator[Case]:
     started = once(lambda start: probe.apply(start, Start(specs, axes), params))
     stepped = once(lambda make: probe.apply(make, TwoSteps(specs, axes), params, x, y))
     parts = {name: oracles.shard_shape(params[name].shape, specs[name], axes) for name in params}
-    shapes = [parts["hidden"], parts["output"]]
-    held = 3 * 4 * sum(math.prod(shape) for shape in shapes)
+    places = [lies(parts[name], math.prod(axes)) for name in ("hidden", "output")]
+    held = 3 * 4 * sum(math.prod(shape) for shape in parts.values())
     losses, trained = oracles.two_steps(params, x, y)
     yield Case(
         "where the parameters lie at the start",
         run=lambda start, _: started(start)["params"],
-        want=shapes,
+        want=places,
         because="Each parameter is cut by its own spec.",
     )
     yield Case(
         "where the moments lie at the start, and the bytes of one device",
         run=lambda start, _: [started(start)[name] for name in ("moments", "bytes")],
-        want=[2 * shapes, held],
+        want=[2 * places, held],
         weight=2,
         because="Both moments of a parameter lie like it. One device holds three slices of each parameter.",
     )
@@ -251,7 +251,7 @@ def start_training(draw: Draw) -> Iterator[Case]:
     yield Case(
         "where everything lies after two steps",
         run=lambda _, make: [stepped(make)[name] for name in ("params", "moments", "bytes")],
-        want=[shapes, 2 * shapes, held],
+        want=[places, 2 * places, held],
         because="A step must leave everything where it was.",
     )
     yield Case(

@@ -103,6 +103,6 @@ def held_out_loss(trainer: Trainer, state: TrainState, corpus: Corpus, batches: 
     found = []
     for step in steps:
         batch = place(batch_at(corpus.held_out, step, trainer.config, trainer.recipe), trainer.batch_sharding)
-        # One after the other, as steps are: collectives of two programs at a time may meet each other's messages.
+        # One after the other, as steps are: overlapping programs deadlock on emulated devices.
         found.append(float(trainer.evaluate(state, batch)))
     return float(np.mean(found))

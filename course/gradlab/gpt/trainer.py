@@ -147,15 +147,18 @@ def _train_step(
     return TrainState(state.step + 1, parameters, optimizer), Metrics(loss, optax.tree.norm(gradients))
 
 
+def rate_schedule(recipe: Recipe) -> optax.Schedule:
+    """The learning rate by the number of updates that have been made: up along a line, then down along a cosine."""
+    last = max(recipe.steps, recipe.warmup + 1)
+    return optax.warmup_cosine_decay_schedule(0.0, recipe.rate, recipe.warmup, last, end_value=recipe.rate / 10)
+
+
 def make_optimizer(recipe: Recipe, parameters: nnx.State) -> optax.GradientTransformation:
     """Clipped AdamW under warm-up and a cosine. The state is float32, as the parameters are."""
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, recipe.rate, recipe.warmup, max(recipe.steps, recipe.warmup + 1), end_value=recipe.rate / 10
-    )
     decayed = jax.tree_util.tree_map_with_path(
         lambda path, _: parameter_path(path).endswith(("kernel", "embedding")), parameters
     )
     return optax.chain(
         optax.clip_by_global_norm(recipe.clip),
-        optax.adamw(rate, b1=0.9, b2=0.95, weight_decay=recipe.decay, mask=decayed),
+        optax.adamw(rate_schedule(recipe), b1=0.9, b2=0.95, weight_decay=recipe.decay, mask=decayed),
     )
