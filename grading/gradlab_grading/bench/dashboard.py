@@ -14,7 +14,7 @@ from gradlab.widgets.dashboard import Dashboard
 from gradlab_grading.bench import Table
 from gradlab_grading.reference import lab_folders, reference
 
-STEPS, ROUNDS, BATCH = 200, 24, 64
+STEPS, ROUNDS, BATCH = 400, 60, 64
 POLL_SECONDS = 0.1
 
 
