@@ -122,6 +122,24 @@ def test_updates_and_gradients_are_read_by_layer(line):
     assert layer.update_to_weight == pytest.approx(0.5 / np.sqrt(np.mean(flat**2)), rel=1e-5)
 
 
+def test_a_loop_reads_for_the_view_as_it_comes_by(line):
+    recorder = Recorder(*line)
+    steps = [(step, jnp.asarray(1.0), jnp.asarray(0.5), {}) for step in (1, 2)]
+    recorder(*steps[0])
+    recorder.read(wait=False)
+    assert not recorder.points
+    recorder(*steps[1])
+    assert [point[0] for point in recorder.points] == [1, 2]
+
+
+def test_a_loop_that_is_long_in_coming_by_is_read_by_the_kernel(line):
+    recorder = Recorder(*line)
+    recorder(1, 1.0, 0.5, {})
+    recorder.read(wait=False)
+    recorder.read(wait=False)
+    assert [point[0] for point in recorder.points] == [1]
+
+
 def test_sizes_are_shares_of_powers_of_ten():
     shares = sizes(np.array([1e-5, -1e-5, 0.0, np.nan, 5.0, 1e9]))
     assert len(shares) == BINS

@@ -1,9 +1,12 @@
 """What is read off a running training: scalars of every step, and ten times a second histograms by layer.
 
-Two threads meet here. The loop's own hands over arrays that may still be in the making, and never looks into one. The
-kernel's, when a view asks, fetches those that are ready.
+Two threads meet here. The loop's own hands over arrays that may still be in the making. When a view has asked, it
+fetches those that are ready as it comes by, and waits for none: two threads at work at a time would take interpreter
+and core from each other, which costs the training several times what the reading does. The kernel's thread fetches
+from a loop that is held, or is long in coming by.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -56,6 +59,7 @@ class Recorder:
         self._optimizer = optimizer
         # The variables themselves, whose arrays each step replaces: to take a model apart costs a step's worth.
         self._weights = parameters(model)
+        self._reading = threading.Lock()
         self._rate_wanted: float | None = None
         self.last_rate = self.rate
         self.clear()
@@ -63,6 +67,7 @@ class Recorder:
     def clear(self) -> None:
         """Forget all steps; not for a loop that is under way."""
         self._unread: deque[tuple] = deque(maxlen=MOST_UNREAD)
+        self._asked = False
         self._before: dict[str, list] | None = None
         self._pair: _Pair | None = None
         self._last = -float("inf")
@@ -77,6 +82,12 @@ class Recorder:
         if self._rate_wanted is not None:
             self.apply_rate()
         self._unread.append((step, loss, accuracy, self._rate_seen))
+        if self._asked and self._reading.acquire(blocking=False):
+            try:
+                self._fetch(wait=False)
+                self._asked = False
+            finally:
+                self._reading.release()
         now = time.perf_counter()
         due = now - self._last >= SECONDS_BETWEEN_READINGS
         if self._before is None and not due:
@@ -90,7 +101,13 @@ class Recorder:
             self._rate_seen = self._rate_array()
 
     def read(self, *, wait: bool) -> None:
-        """In the kernel's thread: fetch what is ready; for a loop that is held, `wait` for all that is under way."""
+        """In the kernel's thread: ask for what is ready; for a loop that is held, `wait` for all that is under way."""
+        if wait or self._asked:
+            with self._reading:
+                self._fetch(wait=wait)
+        self._asked = True
+
+    def _fetch(self, *, wait: bool) -> None:
         while self._unread and (wait or _ready(self._unread[0])):
             step, loss, accuracy, rate = self._unread.popleft()
             self.last_rate = None if rate is None else _number(rate)
