@@ -49,16 +49,15 @@ class LiveDisplay(Watcher):
         self.batch = self.progress.add_task(f"submissions, {workers} at a time", total=total)
         self.warming = self.progress.add_task("  starting; the first time it compiles what the lab needs", total=None)
 
-    def cell(self, job: Job, cell: Cell) -> None:
-        """Move the line of a worker; the pool has named its threads worker_0, worker_1 and so on."""
-        worker = threading.current_thread().name
+    def cell(self, worker: str, job: Job, cell: Cell) -> None:
+        """Move the line of a worker."""
         _, student, notebook = job.key
         with self.lock:
             self._warm()
             if self.running.get(worker) != job.key:
                 self._remove(worker)
                 self.running[worker] = job.key
-                description = f"  {worker.replace('_', ' ')}: {escape(f'{student}/{notebook}')}"
+                description = f"  {escape(worker)}: {escape(f'{student}/{notebook}')}"
                 self.lines[worker] = self.progress.add_task(description, total=len(job.cells))
             self.progress.update(self.lines[worker], completed=job.cells.index(cell))
 

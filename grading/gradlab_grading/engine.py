@@ -61,8 +61,8 @@ class Watcher:
     def begin(self, total: int, workers: int) -> None:
         """`total` submissions will be graded."""
 
-    def cell(self, job: Job, cell: Cell) -> None:
-        """A worker begins a cell. Called from the worker's thread."""
+    def cell(self, worker: str, job: Job, cell: Cell) -> None:
+        """A worker, by name, begins a cell. Called from a thread of its own."""
 
     def done(self, outcome: Outcome) -> None:
         """A submission is finished."""
@@ -226,7 +226,7 @@ class Engine(LoggingConfigurable):
     def _pool(self, grader: Grader, watcher: Watcher) -> LocalPool | DaskPool:
         course = self._course(grader)
         if self.scheduler:
-            return DaskPool(course, self.scheduler)
+            return DaskPool(course, self.scheduler, watcher.cell)
         return LocalPool(course, self._size(), watcher.cell)
 
     def _run(self, grader: Grader, students: list[str], watcher: Watcher, seed: int | None) -> list[Outcome]:

@@ -4,6 +4,8 @@ Both give `concurrent.futures` futures. A thread only waits for its kernel and
 its checker, which are processes of their own.
 """
 
+import secrets
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -12,7 +14,8 @@ from gradlab_grading.job import Cell, Job, Result
 from gradlab_grading.prime import Course
 from gradlab_grading.worker import worker_here
 
-Progress = Callable[[Job, Cell], None]
+Progress = Callable[[str, Job, Cell], None]
+"""Told which worker begins which cell."""
 LOST_WORKERS = 3
 
 
@@ -34,7 +37,11 @@ class LocalPool:
 
     def submit(self, job: Job) -> "Future[Result]":
         """Queue a job."""
-        return self.executor.submit(self.worker.run, job, lambda cell: self.progress(job, cell))
+        return self.executor.submit(self._run, job)
+
+    def _run(self, job: Job) -> Result:
+        worker = threading.current_thread().name.replace("_", " ")
+        return self.worker.run(job, lambda cell: self.progress(worker, job, cell))
 
     def close(self) -> None:
         """End every process at once; jobs that still run fail."""
@@ -49,11 +56,15 @@ class DaskPool:
     `LOST_WORKERS` workers is given up.
     """
 
-    def __init__(self, course: Course, address: str) -> None:
+    def __init__(self, course: Course, address: str, progress: Progress) -> None:
         from distributed import Client
 
-        self.course = course
+        self.course, self.progress = course, progress
         self.client: Any = Client(address, set_as_default=False, timeout="30s")
+        self.jobs: dict[tuple[str, str, str], Job] = {}
+        # Where workers say what they do; another run on the same cluster has another place.
+        self.topic = f"gradlab-{secrets.token_hex(8)}"
+        self.client.subscribe_topic(self.topic, self._hear)
 
     def start(self) -> None:
         """Check that somebody is there.
@@ -71,20 +82,31 @@ class DaskPool:
 
     def submit(self, job: Job) -> "Future[Result]":
         """Queue a job."""
-        remote = self.client.submit(run_here, self.course, job, pure=False, retries=LOST_WORKERS)
+        self.jobs[job.key] = job
+        remote = self.client.submit(run_here, self.course, job, self.topic, pure=False, retries=LOST_WORKERS)
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
         remote.add_done_callback(lambda done: _copy(done, future))
         return future
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        worker, key, number = event[1]
+        job = self.jobs[tuple(key)]
+        self.progress(worker, job, job.cells[number])
 
     def close(self) -> None:
         """Let go of the cluster; its workers stay."""
         self.client.close(timeout=5)
 
 
-def run_here(course: Course, job: Job) -> Result:
-    """Run a job in the process of this Dask worker."""
-    return worker_here(course).run(job)
+def run_here(course: Course, job: Job, topic: str) -> Result:
+    """Run a job in the process of this Dask worker, and say under `topic` where it is."""
+    from distributed import get_worker
+
+    here = get_worker()
+    # Dask ends the names of a worker's threads with their numbers.
+    name = f"{here.name} {threading.current_thread().name.rpartition('-')[2]}"
+    return worker_here(course).run(job, lambda cell: here.log_event(topic, (name, job.key, job.cells.index(cell))))
 
 
 def _copy(remote: Any, future: "Future[Result]") -> None:

@@ -2,7 +2,6 @@
 
 import io
 import re
-import threading
 
 import pytest
 from rich.console import Console
@@ -18,13 +17,6 @@ ANNOTATED = "[red]ada[/red]"
 
 def job(student):
     return Job(("toy", student, "lab"), CELLS, (), (), CHECKER, Limits(), 7)
-
-
-def on_worker(number, call, *arguments):
-    """Call from a thread that the pool has named so."""
-    thread = threading.Thread(target=call, args=arguments, name=f"worker_{number}")
-    thread.start()
-    thread.join()
 
 
 @pytest.fixture
@@ -47,13 +39,13 @@ def test_a_line_for_each_worker(terminal):
             "submissions, 2 at a time",
             "  starting; the first time it compiles what the lab needs",
         ]
-        on_worker(0, display.cell, ada, CELLS[0])
-        on_worker(1, display.cell, ben, CELLS[3])
+        display.cell("worker 0", ada, CELLS[0])
+        display.cell("worker 1", ben, CELLS[3])
         batch, first, second = display.progress.tasks
         assert shown(display)[1:] == [f"  worker 0: {ANNOTATED}/lab", "  worker 1: ben/lab"]
         assert (first.completed, second.completed, second.total) == (0, 3, 4)
         # A worker may begin its next submission before the coordinator has recorded the last.
-        on_worker(1, display.cell, cleo, CELLS[0])
+        display.cell("worker 1", cleo, CELLS[0])
         display.done(Outcome("ben", "graded", 1, 2))
         assert sorted(shown(display)[1:]) == [f"  worker 0: {ANNOTATED}/lab", "  worker 1: cleo/lab"]
         assert (batch.completed, batch.total) == (1, 3)

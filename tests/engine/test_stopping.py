@@ -4,12 +4,15 @@ import fcntl
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from engine.test_doors import FULL, GRADE, toy
+from gradlab_grading.engine import Watcher
 
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.filterwarnings("ignore")]
 SLOW = """
@@ -79,21 +82,7 @@ def test_two_runs_do_not_meet(tmp_path):
 def test_dask_with_a_worker_killed_half_way(tmp_path):
     """Scheduler and workers are processes that speak TCP; a lost worker costs a retry and no grade."""
     course = toy(tmp_path / "course", students=4, double=SLOW)
-    dask = [str(Path(GRADE[0]).with_name("dask"))]
-    place = tmp_path / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True, "cwd": tmp_path}
-    scheduler = subprocess.Popen(
-        [*dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(place)], **quiet
-    )
-    processes = [scheduler]
-    try:
-        while not place.exists():
-            assert scheduler.poll() is None
-            time.sleep(0.1)
-        start = [*dask, "worker", "--scheduler-file", str(place), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-        workers = [subprocess.Popen(start, **quiet) for _ in range(2)]
-        processes += workers
-        address = _address(place, workers=2)
+    with cluster(tmp_path, 2) as (address, workers):
         command = [*GRADE, "toy", "--course", str(course.root), "--scheduler", address, "--json"]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while not finished(course):
@@ -103,8 +92,46 @@ def test_dask_with_a_worker_killed_half_way(tmp_path):
         output, errors = run.communicate(timeout=120)
         assert run.returncode == 0, errors + output
         assert all(course.scores(f"student{number}", "toy") == FULL for number in range(4))
+
+
+def test_dask_workers_say_what_they_run(tmp_path):
+    course = toy(tmp_path / "course", students=2)
+    heard = Heard()
+    with cluster(tmp_path, 1) as (address, _):
+        course.engine(scheduler=address).grade("toy", heard)
+    assert {student for _, student in heard.cells} == {"student0", "student1"}
+    assert len({worker for worker, _ in heard.cells}) == 1
+
+
+class Heard(Watcher):
+    """Keeps which worker ran whose cells."""
+
+    def __init__(self):
+        self.cells = []
+
+    def cell(self, worker, job, cell):
+        self.cells.append((worker, job.key[1]))
+
+
+@contextmanager
+def cluster(folder: Path, count: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """A Dask scheduler's address, and its workers, of one thread each."""
+    dask = [str(Path(GRADE[0]).with_name("dask"))]
+    place = folder / "scheduler.json"
+    quiet: dict = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True, "cwd": folder}
+    scheduler = subprocess.Popen(
+        [*dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(place)], **quiet
+    )
+    workers = []
+    try:
+        while not place.exists():
+            assert scheduler.poll() is None
+            time.sleep(0.1)
+        start = [*dask, "worker", "--scheduler-file", str(place), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        workers += [subprocess.Popen(start, **quiet) for _ in range(count)]
+        yield _address(place, workers=count), workers
     finally:
-        for process in processes:
+        for process in (scheduler, *workers):
             process.kill()
             process.wait()
 
