@@ -94,7 +94,8 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[int, str], None] | None = None,
     ) -> None:
-        self._on_line = on_line or (lambda number, line: print(f"[{number}] {line}", flush=True))
+        # The end of a line with the line: a thread for each process prints, and another's must not come between.
+        self._on_line = on_line or (lambda number, line: print(f"[{number}] {line}\n", end="", flush=True))
         self._lines: list[deque[str]] = [deque(maxlen=LAST_LINES) for _ in range(count)]
         self._threads: list[Thread] = []
         self._ended: list[Ended] = []
