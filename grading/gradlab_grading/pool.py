@@ -86,13 +86,15 @@ class DaskPool:
         remote = self.client.submit(run_here, self.course, job, self.topic, pure=False, retries=LOST_WORKERS)
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
+        future.add_done_callback(lambda _: self.jobs.pop(job.key, None))
         remote.add_done_callback(lambda done: _copy(done, future))
         return future
 
     def _hear(self, event: tuple[float, Any]) -> None:
         worker, key, number = event[1]
-        job = self.jobs[tuple(key)]
-        self.progress(worker, job, job.cells[number])
+        # What is said of a job may come after its result.
+        if job := self.jobs.get(tuple(key)):
+            self.progress(worker, job, job.cells[number])
 
     def close(self) -> None:
         """Let go of the cluster; its workers stay."""
