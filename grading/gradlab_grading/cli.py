@@ -30,6 +30,7 @@ def build(
     from gradlab_grading.publish import PublishError, publish, stale
     from gradlab_grading.source import SourceError
 
+    engine_cli.find_programs()
     layout = repository()
     try:
         sources = layout.sources(lab)

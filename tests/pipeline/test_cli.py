@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gradlab import cli
+from gradlab_grading import cli as staff
 from submissions import fill, reference
 
 TESTS = Path(__file__).parents[1]
@@ -117,3 +118,11 @@ def test_build_of_an_unknown_lab_lists_the_sources():
     assert run.returncode == 2
     assert "There is no source for a lab 'nonsense'. The sources are:\n" in run.stderr
     assert "  04-optimizers\n" in run.stderr
+
+
+def test_build_finds_the_programs_of_its_environment(course, monkeypatch):
+    monkeypatch.setattr("gradlab_grading.layout.repository", lambda: course)
+    monkeypatch.setattr("gradlab_grading.startpage.write", lambda _: None)  # it lists labs that the toy has not
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as where the environment is not activated
+    staff.build(check=False)
+    assert (course.labs / "98-toy" / "toy.ipynb").exists()
