@@ -119,8 +119,11 @@ def logit_bytes(config: Config, sequences: int, *, tensor: int = 1) -> float:
 
 
 def training_memory(config: Config, sequences: int, *, devices: int = 1, stage: int = 0, remat: str = "none") -> Memory:
-    """All four parts for the trainer of this course: float32 states, activations in the config's dtype."""
+    """All four parts for the trainer of this course: float32 states, activations in the config's dtype.
+
+    Its attention keeps no `t x t` matrix on any platform: it is fused, or computed a second time.
+    """
     states = state_memory(parameter_count(config, padded=True), devices=devices, stage=stage, bytes_per=FLOAT32_ADAM)
     itemsize = 2 if config.dtype == "bfloat16" else 4
-    kept = activation_bytes(config, sequences, remat=remat, itemsize=itemsize)
+    kept = activation_bytes(config, sequences, remat=remat, fused_attention=True, itemsize=itemsize)
     return Memory(states.parameters, states.gradients, states.optimizer, kept)

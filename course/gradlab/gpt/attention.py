@@ -1,6 +1,6 @@
 """Causal attention by the platform's fused kernel where it works, else by XLA."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import jax
@@ -15,7 +15,10 @@ def causal_attention(
 ) -> Float[Array, "b t h d"]:
     r"""`softmax(q k' / sqrt(d)) v`, in which no position sees a later one (Vaswani et al. 2017)."""
     kernel = best_kernel(q.shape[1], q.shape[2], q.shape[3], q.dtype.name)
-    return jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=kernel)
+    attend = partial(jax.nn.dot_product_attention, is_causal=True, implementation=kernel)
+    # The fused kernel keeps q, k, v and its result. XLA would keep the t x t scores of each head as well, and more of
+    # their size: it computes them a second time instead.
+    return attend(q, k, v) if kernel == "cudnn" else jax.checkpoint(attend, prevent_cse=False)(q, k, v)
 
 
 @cache

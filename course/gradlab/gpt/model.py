@@ -16,9 +16,10 @@ from gradlab.gpt.sharding import constrain
 INITIAL = 0.02
 
 
-# Of the activation function keep its input alone: its own intermediates, four times as wide as the stream, cost
-# more to write and read again than to compute again.
+# Of element-wise work keep its input alone: its intermediates, float32 in a norm and four times as wide as the stream
+# in the activation function, cost more to write and read again than to compute again.
 gelu = jax.checkpoint(jax.nn.gelu, prevent_cse=False)
+normalise = nnx.remat(lambda norm, x: norm(x), prevent_cse=False)
 
 
 class Block(nnx.Module):
@@ -39,9 +40,9 @@ class Block(nnx.Module):
         self.down = linear(c.hidden, c.width, kernel_init=last)
 
     def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
-        qkv = self.qkv(self.attention_norm(x))  # Shape: (b, t, h, 3, d/h)
+        qkv = self.qkv(normalise(self.attention_norm, x))  # Shape: (b, t, h, 3, d/h)
         x = x + self.out(causal_attention(qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]))
-        x = x + self.down(gelu(self.up(self.mlp_norm(x))))
+        x = x + self.down(gelu(self.up(normalise(self.mlp_norm, x))))
         return constrain(x, "data", None, None)
 
 
@@ -50,9 +51,8 @@ class GPT(nnx.Module):
 
     def __init__(self, config: Config, rngs: nnx.Rngs) -> None:
         self.config = config
-        embed = partial(
-            nnx.Embed, features=config.width, dtype=config.dtype, embedding_init=nnx.initializers.normal(INITIAL)
-        )
+        # In float32: the gradient of a frequent token is a sum of thousands, in which bfloat16 loses the small ones.
+        embed = partial(nnx.Embed, features=config.width, embedding_init=nnx.initializers.normal(INITIAL))
         self.tokens = embed(config.padded_vocabulary, rngs=rngs)
         self.positions = embed(config.context, rngs=rngs)
         self.norm = nnx.LayerNorm(config.width, dtype=config.dtype, rngs=rngs)
@@ -68,16 +68,13 @@ class GPT(nnx.Module):
         if tokens.shape[1] > self.config.context:
             raise ValueError(f"{tokens.shape[1]} tokens do not fit into a context of {self.config.context}")
         positions = self.positions(jnp.arange(tokens.shape[1]))
-        x = constrain(self.tokens(tokens) + positions[None], "data", None, None)
+        x = constrain((self.tokens(tokens) + positions[None]).astype(self.config.dtype), "data", None, None)
         x = self.norm(self._through_blocks(x))
-        # The embedding's transpose is the output layer. Products are summed in float32.
-        logits = jnp.einsum(
-            "btd,vd->btv",
-            x,
-            self.tokens.embedding[...].astype(x.dtype),
-            preferred_element_type=jnp.float32,
-        )
-        logits = constrain(logits, "data", None, "model")
+        # The embedding's transpose is the output layer. Its result is cast after the product, not by it: so its
+        # gradient is cast back before the two products of the backward pass, a fifth of all work, which would
+        # otherwise be of float32.
+        logits = jnp.einsum("btd,vd->btv", x, self.tokens.embedding[...].astype(x.dtype))
+        logits = constrain(logits, "data", None, "model").astype(jnp.float32)
         is_padding = jnp.arange(self.config.padded_vocabulary) >= self.config.vocabulary
         return jnp.where(is_padding[None, None], jnp.finfo(jnp.float32).min, logits)
 

@@ -77,7 +77,8 @@ class Trainer:
     @cached_property
     def abstract(self) -> TrainState:
         """Shapes, dtypes and shardings of the state: what a checkpoint is restored into, and a step lowered with."""
-        state = jax.eval_shape(self._init, jax.random.key(0))
+        # The key is made inside, that no device has to be there: a step can be compiled for machines that are not.
+        state = jax.eval_shape(lambda: self._init(jax.random.key(0)))
         return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, self.shardings)
 
     @property
