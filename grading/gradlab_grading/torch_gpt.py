@@ -25,8 +25,7 @@ def build(torch: Any, config: Config) -> Any:
     """A GPT as `gradlab.gpt.model.GPT`: pre-norm, fused QKV, biases, tied embedding, padded vocabulary.
 
     Called with tokens of shape (b, t + 1), under autocast where the config asks for bfloat16, it gives the loss. The
-    stream between blocks has the config's dtype. The logits leave their product in it, too, and are then cast:
-    PyTorch's product of bfloat16 has no result in float32, as the trainer's has.
+    stream between blocks has the config's dtype. The logits leave their product in it, too, and are then cast.
     """
     nn, c = torch.nn, config
     dtype = getattr(torch, c.dtype)
@@ -55,7 +54,7 @@ def build(torch: Any, config: Config) -> Any:
 
         def forward(self, tokens: Any) -> Any:
             seen, wanted = tokens[:, :-1], tokens[:, 1:]
-            x = self.tokens(seen).to(dtype) + self.positions.weight[None, : seen.shape[1]].to(dtype)
+            x = (self.tokens(seen) + self.positions.weight[None, : seen.shape[1]]).to(dtype)
             for block in self.blocks:
                 x = block(x)
             logits = nn.functional.linear(self.norm(x), self.tokens.weight).float()

@@ -1078,7 +1078,7 @@ print(f"predicted from the first five: {middle:.3f}, 90 % between {low:.3f} and 
 if devices[0].platform == "cpu":
     print("no accelerator here: nothing to measure")
 else:
-    large = PRESETS["gpt2-124m"]
+    large = PRESETS["gpt2-124m"].but(scan=False)
     run = Trainer(large, Recipe(steps=30, batch=16 * len(devices)), make_mesh(devices=devices))
     speeds = []
     train(run, text.train, report=lambda now: speeds.append(now.tokens_per_second))

@@ -60,8 +60,8 @@ def test_a_twin_that_is_not_equal_is_refused(twin, complaint):
 
 @pytest.mark.parametrize("has_torch", [True, False], ids=["with", "without"])
 def test_the_table_beside_pytorch(has_torch, monkeypatch):
-    def measured(kind, *_):
-        seconds = 0.25 if kind == "jax" else 0.5
+    def measured(what, *_):
+        seconds = 0.5 if what == gpt.TORCH else 0.25
         return {"seconds": seconds, "losses": [4.0, 3.0], "parameters": 10, "memory": 0}
 
     monkeypatch.setattr(gpt, "_in_a_process", measured)
