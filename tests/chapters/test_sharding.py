@@ -3,14 +3,16 @@
 import re
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
 from gradlab import scaling
-from gradlab.costs import parameter_count
-from gradlab.gpt.config import Config
+from gradlab.checks.programs import product_types
+from gradlab.costs import activation_bytes, logit_bytes, parameter_count, training_memory
+from gradlab.gpt.config import PRESETS, Config
 
 PAGE = Path(__file__).parents[2] / "course" / "chapters" / "07-sharding.md"
 TEXT = re.sub(r"\s+", " ", PAGE.read_text())
@@ -38,6 +40,20 @@ def test_activations_of_gpt3():
     says(f"and leaves {layers * block * 2 / 1e9:.1f} GB")
     cut = [layers * block * part / 1e9 for part in (10 + 24 / 8 + scores / 8, 10 + 24 / 8, 2)]
     says(f"On eight devices: {cut[0]:.0f}, {cut[1]:.0f} and {cut[2]:.0f}")
+
+
+def test_the_plan_of_the_compiler_beside_the_estimate():
+    # Planned in November 2026 by JAX 0.10.2 for CUDA 13 and a description of the H200: temporary bytes of
+    # `Trainer.compile_step` on a mesh of a topology's devices, "cudnn" as the kernel of the attention.
+    rows = [("gpt2-124m", 32, 1, 12.58, 3.97), ("gpt2-1.5b", 64, 8, 21.04, 3.54)]
+    for preset, sequences, devices, *plans in rows:
+        for remat, plan in zip(("none", "full"), plans, strict=True):
+            config, own = PRESETS[preset].but(remat=remat), sequences // devices
+            memory = training_memory(config, own, devices=devices, stage=3, remat=remat)
+            estimate = (memory.gradients + memory.activations + logit_bytes(config, own) / 2) / 2**30
+            says(f"| {estimate:.1f} | {plan:.1f} |")
+    layer = activation_bytes(Config(layers=1), 1, fused_attention=True)
+    assert layer == 32 * Config().context * Config().width
 
 
 def test_work_of_gpt2_and_of_a_compute_optimal_run():
@@ -95,6 +111,23 @@ def test_bfloat16():
     says("Its neighbours around 1 are 1/128 apart. A weight of 1 to which 1/300 is added stays 1.")
     assert float(jnp.finfo(jnp.bfloat16).eps) == 1 / 128
     assert jnp.asarray(1, jnp.bfloat16) + jnp.asarray(1 / 300, jnp.bfloat16) == 1
+
+
+def test_where_bfloat16_hides():
+    ones = jnp.ones(4096, jnp.bfloat16)
+    counted = jnp.zeros(1, jnp.bfloat16).at[jnp.zeros(4096, int)].add(ones)
+    says(f"a sum of ones in bfloat16 ends at {counted[0]:.0f}")
+    x, w = jnp.ones((2, 3), jnp.bfloat16), jnp.ones((3, 4), jnp.bfloat16)
+
+    def asked(w):
+        return jnp.square(jnp.dot(x, w, preferred_element_type=jnp.float32)).sum()
+
+    def cast(w):
+        return jnp.square(jnp.dot(x, w).astype(jnp.float32)).sum()
+
+    # Of the product forward and of the one backward; x needs no gradient.
+    found = [product_types(jax.jit(jax.grad(loss)).lower(w).as_text()) for loss in (asked, cast)]
+    assert found == [{"bf16", "f32"}, {"bf16"}]
 
 
 def test_failures():
