@@ -207,7 +207,6 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
-        self.missing: list[str] = []
         self._names = itertools.count(1)
         self._inboxes: dict[int, queue.Queue[dict[str, Any]]] = {0: queue.Queue()}
         self._lock = threading.Lock()
@@ -269,7 +268,7 @@ class Sandbox:
                 self.close()
                 said = b"".join(self._errors).decode(errors="replace").strip()
                 raise SandboxError(f"the sandbox did not start. {_advice(said)}")
-            self.missing, self._ready = answer["missing"], True
+            self._ready = True
 
     def _keep_errors(self) -> None:
         assert self._process is not None
