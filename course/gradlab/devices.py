@@ -12,10 +12,10 @@ class TooLate(RuntimeError):
 def use_devices(count: int = 8) -> "list[jax.Device]":  # pyright: ignore[reportInvalidTypeForm]
     """Gives `count` devices to work on; call it in the first cell, before JAX computes anything.
 
-    Where there are accelerators, these are used: the first `count` of them. With fewer, all are returned, and a printed
-    line says how to have the processor instead. They then multiply float32 in all its bits, which they do not do unless
-    told to: too few agree for a comparison with one device. Elsewhere the processor stands in for `count` devices.
-    Emulated devices show whether a program is correct, not how fast it is. Calling it again is harmless.
+    Where there are accelerators, these are used, as by `multiply_in_all_bits`: the first `count` of them. With fewer,
+    all are returned, and a printed line says how to have the processor instead. Elsewhere the processor stands in for
+    `count` devices. Emulated devices show whether a program is correct, not how fast it is. Calling it again is
+    harmless.
 
     Raises:
         ValueError: `count` is not positive.
@@ -32,12 +32,21 @@ def use_devices(count: int = 8) -> "list[jax.Device]":  # pyright: ignore[report
         except RuntimeError as error:  # the backend has started; it may have enough devices all the same
             if jax.default_backend() == "cpu" and len(jax.devices()) < count:
                 raise TooLate(_advice(count)) from error
-    if jax.default_backend() != "cpu":
-        jax.config.update("jax_default_matmul_precision", "float32")
+    multiply_in_all_bits()
     found = jax.devices()[:count]
     if len(found) < count:
         print(_shortage(len(found), count))
     return found
+
+
+def multiply_in_all_bits() -> None:
+    """Has accelerators multiply float32 in all its bits from now on, which they do not do unless told to.
+
+    With the bits that they take by themselves, 10 of 23 on NVIDIA's, a right result does not agree with that of another
+    implementation. It starts JAX's backend.
+    """
+    if jax.default_backend() != "cpu":
+        jax.config.update("jax_default_matmul_precision", "float32")
 
 
 def _shortage(found: int, count: int) -> str:

@@ -7,6 +7,7 @@ import sys
 import jax
 import pytest
 
+from gradlab.checks import optimizers
 from gradlab.devices import use_devices
 
 
@@ -81,12 +82,13 @@ def test_where_there_are_enough_nothing_is_said(monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("begin", [lambda: use_devices(8), lambda: optimizers.sgd(None)], ids=["devices", "check"])
 @pytest.mark.parametrize(("platform", "precision"), [("gpu", "float32"), ("cpu", None)])
-def test_accelerators_multiply_in_all_bits(monkeypatch, platform, precision):
+def test_accelerators_multiply_in_all_bits(monkeypatch, platform, precision, begin):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     before = jax.config.values["jax_default_matmul_precision"]
     try:
-        use_devices(8)
+        begin()
         assert jax.config.values["jax_default_matmul_precision"] == precision
     finally:
         jax.config.update("jax_default_matmul_precision", before)

@@ -10,6 +10,7 @@ from gradlab.checks.case import Case, Outcome
 from gradlab.checks.draw import VISIBLE_SEED, Draw
 from gradlab.checks.mistake import Mistake, mistakes_of
 from gradlab.checks.report import Report, Row
+from gradlab.devices import multiply_in_all_bits
 from gradlab.seam.handle import local
 
 # Answers of known mistakes by exercise, mistake, kind of case, seed and the case's place: the same for every student.
@@ -43,6 +44,7 @@ class Exercise:
         if len(implementations) != len(self.arguments):
             wanted = ", ".join(self.arguments)
             raise TypeError(f"checks.{self.name}({wanted}) takes {len(self.arguments)}, got {len(implementations)}")
+        multiply_in_all_bits()
         handles = local(**dict(zip(self.arguments, implementations, strict=True)))
         return [case.ask(handles) for case in cases]
 
