@@ -99,6 +99,7 @@ class Processes:
         self._lines: list[deque[str]] = [deque(maxlen=LAST_LINES) for _ in range(count)]
         self._threads: list[Thread] = []
         self._ended: list[Ended] = []
+        self._unshown: list[Exception] = []
         self.running: dict[int, subprocess.Popen] = {}
         self._began = time.monotonic()
         self._guard = subprocess.Popen(
@@ -133,7 +134,10 @@ class Processes:
         with stream:
             for line in stream:
                 self._lines[number].append(line.rstrip("\n"))
-                self._on_line(number, line.rstrip("\n"))
+                try:
+                    self._on_line(number, line.rstrip("\n"))
+                except Exception as error:  # noqa: BLE001 - nobody would read on, and the process would wait for ever
+                    self._unshown.append(error)
 
     def _tell_guard(self, line: str) -> None:
         assert self._guard.stdin is not None
@@ -149,7 +153,7 @@ class Processes:
     def wait(self, grace: float = GRACE_SECONDS) -> list[Ended]:
         """Show what they print and wait for all; to be called once.
 
-        When one fails, the others have `grace` seconds to notice; then they are killed.
+        When one fails, the others have `grace` seconds to notice; then they are killed. Raises what `on_line` raises.
         """
         # Not before all have been started: what hears the first line may want to signal any of them.
         for thread in self._threads:
@@ -157,12 +161,17 @@ class Processes:
         deadline = None
         while self.running:
             self._collect()
+            if self._unshown:
+                break
             if deadline is None and any(it.status for it in self._ended):
                 deadline = time.monotonic() + grace
             if deadline is not None and time.monotonic() > deadline:
                 self._stop()
             time.sleep(_POLL_SECONDS)
-        self._read_rest()
+        if not self._unshown:
+            self._read_rest()
+        if self._unshown:
+            raise self._unshown[0]
         return [self._with_lines(it) for it in self._ended]
 
     def _read_rest(self) -> None:
@@ -185,8 +194,8 @@ class Processes:
             self._tell_guard(f"-{process.pid}")
             del self.running[number]
             found.append(Ended(number, status, time.monotonic() - self._began, (), was_stopped))
-        # Of those that are found at the same look: who was killed (below 0) before who noticed it.
-        self._ended += sorted(found, key=lambda it: it.status)
+        # Of those found at the same look: who was killed (below 0) before who noticed it. JAX may notice by an abort.
+        self._ended += sorted(found, key=lambda it: (it.status == -signal.SIGABRT, it.status))
 
     def _stop(self) -> None:
         """End what is running: ask, wait a little, kill."""

@@ -52,7 +52,7 @@ def train_in_two(process_rows: Callable, global_batch: Callable) -> None:
         parts = (_IMPORTS, inspect.getsource(process_rows), inspect.getsource(global_batch), run)
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder) / "worker.py"
-            program.write_text("\n".join(parts))
+            program.write_text("\n".join(parts), encoding="utf-8")
             run_processes([sys.executable, str(program)], 2, ON_CPU)
     print("alone:", [round(loss, 5) for loss in train_together(process_rows, global_batch)])
 
@@ -67,7 +67,7 @@ def lose_one(folder: str | Path) -> None:
 
     def kill(number: int, line: str) -> None:
         print(f"[{number}] {line}", flush=True)
-        if line.startswith(f"step {LOST_AT} "):
+        if line.startswith(f"step {LOST_AT} ") and 1 in both.running:
             os.kill(both.running[1].pid, signal.SIGKILL)
 
     with Processes(_gpt(folder), 2, ON_CPU, kill) as both:

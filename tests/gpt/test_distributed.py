@@ -31,10 +31,14 @@ def test_a_process_learns_who_it_is(environment, wanted):
     assert membership(environment) == wanted
 
 
-def test_what_is_missing_is_named():
+def test_what_is_missing_or_wrong_is_named():
     with pytest.raises(ValueError, match="JAX_PROCESS_ID"):
         membership({"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "2"})
     with pytest.raises(ValueError, match="JAX_NUM_PROCESSES and JAX_PROCESS_ID"):
         membership({"JAX_COORDINATOR_ADDRESS": "a:1"})
     with pytest.raises(ValueError, match="process 4 cannot be one of 4"):
         membership(BY_HAND | {"JAX_PROCESS_ID": "4"})
+    with pytest.raises(ValueError, match="whole numbers, got 'two'"):
+        membership(BY_HAND | {"JAX_NUM_PROCESSES": "two"})
+    with pytest.raises(ValueError, match="host:port, got 'alpha'"):
+        membership(BY_HAND | {"JAX_COORDINATOR_ADDRESS": "alpha"})

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from gradlab.gpt.cli import LOST_A_PROCESS
+from gradlab.distributed import LOST_A_PROCESS
 from gradlab.processes import GRACE_SECONDS, Processes, ProcessesFailed, run_processes
 
 # Not a limit of anything promised: what a loaded machine may need to start two JAX processes.
@@ -109,6 +110,72 @@ def test_each_line_is_shown_behind_its_process(capfd):
     assert sorted(capfd.readouterr().out.splitlines()) == ["[0] I am 0", "[1] I am 1"]
 
 
+def test_all_are_ended_when_their_lines_cannot_be_shown():
+    # More than a pipe holds: a process whose lines nobody reads would wait for ever.
+    flood = "for _ in range(5000): print('x' * 99)"
+    with pytest.raises(ZeroDivisionError):
+        run_processes([sys.executable, "-c", flood], 2, on_line=lambda *_: 1 / 0)
+
+
+# Two talk, then number 1 fails alone, and number 0 waits for it in a collective.
+ALONE = """
+from gradlab import distributed
+distributed.join()
+import jax, numpy
+from jax.experimental.multihost_utils import process_allgather
+process_allgather(numpy.ones(3))
+if jax.process_index() == 1:
+    raise {error}
+process_allgather(numpy.ones(3))
+"""
+
+
+@pytest.mark.parametrize("error", ["IndexError('no such row')", "KeyboardInterrupt"])
+def test_one_that_fails_alone_ends_at_once(error):
+    lines = []
+    with Processes(
+        [sys.executable, "-c", ALONE.format(error=error)], 2, ONE_DEVICE, lambda *it: lines.append(it)
+    ) as both:
+        failed, other = both.wait()
+    # Without care it waits at its exit, for minutes, for the one that waits for it.
+    assert (failed.number, failed.status) == (1, 1), lines
+    assert error.split("(")[0] in failed.last_lines[-1]
+    assert other.status == LOST_A_PROCESS, lines
+    assert failed.seconds < PATIENCE
+
+
+JOIN = """
+from gradlab import distributed
+distributed.START_SECONDS = 2
+distributed.join()
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_that_waits_in_vain_says_so_and_ends(number):
+    environment = {"JAX_COORDINATOR_ADDRESS": "127.0.0.1:%d", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": str(number)}
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        environment["JAX_COORDINATOR_ADDRESS"] %= found.getsockname()[1]
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN], env=os.environ | ONE_DEVICE | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert f"process {number} of 2 has waited" in done.stderr
+    assert "Check failure stack trace" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        environment = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "0"}
+        done = subprocess.run(TRAIN, env=os.environ | ONE_DEVICE | environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"gradlab.gpt: process 0 of 2 cannot listen at {address}")
+    assert "another port in JAX_COORDINATOR_ADDRESS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 # Two processes, each with a child, that ignore SIGTERM; it prints all their numbers.
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -121,7 +188,6 @@ time.sleep(1000)
 LAUNCHER = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from gradlab.gpt.cli import LOST_A_PROCESS
 from gradlab.processes import run_processes
 run_processes([sys.executable, "-c", {STUBBORN!r}], 2)
 """

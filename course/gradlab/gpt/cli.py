@@ -1,6 +1,5 @@
 """Train a GPT on the source code of the standard library, from a terminal, Slurm or Kubernetes."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -10,8 +9,8 @@ import typer
 from gradlab.gpt.config import PRESETS, Config, Recipe
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-# Another process is gone: start all of them again.
-LOST_A_PROCESS = 3
+# As a shell says it of a program that Ctrl-C has ended.
+INTERRUPTED = 130
 
 
 def _option(text: str) -> typer.models.OptionInfo:
@@ -42,17 +41,22 @@ def main(
 
     try:
         member = distributed.join()
+    except (ValueError, distributed.CannotJoin) as error:
+        raise SystemExit(f"gradlab.gpt: {error}") from error
+    try:
         config = _preset(preset).but(dtype=dtype, remat=remat, scan=scan)
         recipe = Recipe(steps, batch, accumulation, rate, warmup, seed=seed)
         _train(config, recipe, (data, model), characters, checkpoints, every, report)
     except ValueError as error:
-        if not _is_loss_of_process(error):
-            raise SystemExit(f"gradlab.gpt: {error}") from error
-        _leave(member, checkpoints, error)
+        if distributed.is_loss_of_process(error):
+            _leave(member, checkpoints, error)
+        _stop(member, str(error), 1)
     except RuntimeError as error:
-        if not _is_loss_of_process(error):
+        if not distributed.is_loss_of_process(error):
             raise
         _leave(member, checkpoints, error)
+    except KeyboardInterrupt:
+        _stop(member, "interrupted", INTERRUPTED)
 
 
 def _preset(name: str) -> Config:
@@ -104,20 +108,23 @@ def _printer(process: int):  # noqa: ANN202 a function that prints, or one that 
     return (lambda text: print(text, flush=True)) if process == 0 else (lambda text: None)
 
 
-def _is_loss_of_process(error: Exception) -> bool:
-    """Whether a collective, or a wait for all processes, has failed because one of them is gone."""
-    text = str(error).lower()
-    return any(word in text for word in ("gloo", "nccl", "heartbeat", "coordination", "unavailable", "barrier"))
-
-
 def _leave(member, checkpoints: Path | None, error: Exception) -> NoReturn:  # noqa: ANN001 None for one alone
+    from gradlab import distributed
+
     who = f"process {member.number} of {member.count}" if member else "the process"
     again = f"start all again with --checkpoints {checkpoints} to go on" if checkpoints else "start all again"
     print(f"gradlab.gpt: {who} stops, because another one is gone: {again}.", file=sys.stderr)
-    print(f"gradlab.gpt: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-    # An ordinary exit would wait at a barrier for the process that is gone.
-    sys.stdout.flush()
-    os._exit(LOST_A_PROCESS)
+    _stop(member, str(error).splitlines()[0], distributed.LOST_A_PROCESS)
+
+
+def _stop(member, why: str, status: int) -> NoReturn:  # noqa: ANN001 None for one alone
+    """Say why, and end; one of several ends at once, for an ordinary exit waits for the others at a barrier."""
+    from gradlab import distributed
+
+    print(f"gradlab.gpt: {why}", file=sys.stderr, flush=True)
+    if member:
+        distributed.leave(member, status)
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":
