@@ -17,12 +17,12 @@ _TENSOR = re.compile(r"tensor<((?:\d+x)*)([a-z][\w<>]*?)>(?=[\s,)>]|$)")
 _CONSTANT = re.compile(r"(%[\w#]+) = stablehlo\.constant dense<(-?\d+)> : tensor<u?i\d+>")
 _MESH = re.compile(r"sdy\.mesh @([\w.$-]+) = <\[(.*?)\]>")
 _ALONG = re.compile(r"replica_groups = #stablehlo\.replica_group_mesh_axes<mesh = @([\w.$-]+), axes = \[(.*?)\]>")
-_BOUND = re.compile(r"stablehlo\.compare\s+LT, (%[\w#]+), (%[\w#]+)")
+_BOUND = re.compile(r"stablehlo\.compare\s+(LT|LE), (%[\w#]+), (%[\w#]+)")
 
 
 @dataclass
 class _Loop:
-    """A while loop as far as it has been read: its counter starts at `first[name]` and runs below the bound."""
+    """A while loop as far as it has been read: its counter starts at `first[name]` and runs up to the bound."""
 
     first: dict[str, int]
     trips: int | None = None
@@ -71,8 +71,9 @@ class _Reader:
             self.waiting = _Loop({name: self.constants[start] for name, start in pairs if start in self.constants})
         elif self.stack and self.stack[-1].kind == "cond" and (bound := _BOUND.search(line)):
             loop = self.stack[-1].loop
-            if loop and bound[1] in loop.first and bound[2] in self.constants:
-                loop.trips = max(self.constants[bound[2]] - loop.first[bound[1]], 0)
+            if loop and bound[2] in loop.first and bound[3] in self.constants:
+                last_too = bound[1] == "LE"
+                loop.trips = max(self.constants[bound[3]] - loop.first[bound[2]] + last_too, 0)
         elif call := _CALL.search(line):
             inside, times = self._loops()
             self.callers.add(call[1], self.function, inside, times)

@@ -127,7 +127,9 @@ hidden.shard_batch(shard_batch)
 #
 # An array lies over devices by its *sharding*. With a mesh of one axis, `NamedSharding(mesh, P("devices"))` cuts the
 # leading axis over the devices (`P` is short for `PartitionSpec`); `jax.device_put(array, sharding)` puts the pieces there.
-# (Old code calls `jax.device_put_replicated`, which is gone.)
+# (Old code calls `jax.device_put_replicated`, which is gone.) Make every mesh of this lab with
+# `axis_types=(AxisType.Auto,)`. Without it, shardings become a part of an array's type, and JAX refuses arrays that lie
+# otherwise.
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -568,8 +570,9 @@ def accumulate(
         axis_name: the name of the axis of devices.
 
     Returns:
-        The mean loss over all examples of all devices, and its gradient, on each device. Devices speak after the last
-        part only: at most one collective for the loss and one for each leaf.
+        The mean loss over all examples of all devices, and its gradient, on each device. The parts come one after the
+        other, never all rows at once. Devices speak after the last part only: at most one collective for the loss and
+        one for each leaf.
     """
     ### BEGIN SOLUTION
     pieces = [data.reshape(parts, len(data) // parts, *data.shape[1:]) for data in (x, y)]

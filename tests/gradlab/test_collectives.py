@@ -105,6 +105,17 @@ def test_loops_in_loops(read):
     assert [(it.kind, it.in_loop, it.times) for it in found] == [("collective-permute", True, 12)]
 
 
+@pytest.mark.parametrize(("goes_on", "times"), [(lambda step: step < 6, 5), (lambda step: step <= 6, 6)])
+def test_a_loop_that_counts_by_itself(read, goes_on, times):
+    def until(x):
+        def body(state):
+            return state[0] + 1, lax.ppermute(state[1], "i", RING) * 2.0
+
+        return lax.while_loop(lambda state: goes_on(state[0]), body, (1, x))[1]
+
+    assert [it.times for it in read(until, array(4))] == [times]
+
+
 def test_a_loop_of_unknown_length(read):
     def until(x):
         return lax.while_loop(lambda v: jnp.sum(v) < 100.0, lambda v: lax.psum(v, "i") + 1.0, x)

@@ -66,7 +66,8 @@ def split(array: np.ndarray, count: int) -> np.ndarray:
     return array.reshape(count, len(array) // count, *array.shape[1:])
 
 
-def _arrays(tree: Any) -> Any:
+def arrays(tree: Any) -> Any:
+    """Each leaf as an array of JAX."""
     return jax.tree.map(jnp.asarray, tree)
 
 
@@ -76,12 +77,24 @@ def shard_batch(draw: Draw) -> Iterator[Case]:
         batch = {"x": draw.normal(rows, 2, draw.size(2, 4)), "y": draw.rng.integers(1, 9, rows).astype(np.int32)}
         yield close(
             name,
-            run=lambda shard, batch=batch, count=count: list(shard(_arrays(batch), count)),
+            run=lambda shard, batch=batch, count=count: list(shard(arrays(batch), count)),
             want=list(padded(batch, count)),
             weight=1 if rows % count == 0 else 3,
             because="Device d gets the d-th run of ceil(rows / count) rows; zeros fill the end, and the mask is False"
             " exactly there.",
         )
+    yield Case(
+        "kinds of numbers",
+        run=lambda shard: _kinds(shard(arrays(batch), DEVICES)),
+        want=_kinds(padded(batch, DEVICES)),
+        trivial=True,
+        because="Filling changes no dtype: labels stay whole numbers. The mask is of True and False.",
+    )
+
+
+def _kinds(tree: Any) -> list:
+    """In place of each array the name of its dtype."""
+    return jax.tree.map(lambda leaf: str(np.asarray(leaf).dtype), list(tree))
 
 
 def padded(batch: dict, count: int) -> tuple[dict, np.ndarray]:
@@ -124,7 +137,7 @@ def make_train_step(draw: Draw) -> Iterator[Case]:
     start = everywhere(params, DEVICES), split(x, DEVICES), split(y, DEVICES)
 
     def steps(make: Handle) -> list:
-        step, (copies, *data) = make(LOSS, rate), _arrays(start)
+        step, (copies, *data) = make(LOSS, rate), arrays(start)
         losses = []
         for _ in range(STEPS):
             copies, loss = step(copies, *data)
@@ -146,7 +159,7 @@ def make_train_step(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "all devices work",
-        run=lambda make: talk.reduces(probe.program(make(LOSS, rate), *_arrays(start)).text, DEVICES),
+        run=lambda make: talk.reduces(probe.program(make(LOSS, rate), *arrays(start)).text, DEVICES),
         want=talk.REDUCES,
         because="The program is one for eight devices, which add up their gradients.",
     )
@@ -165,14 +178,14 @@ def _mean_cases(tree: Any) -> Iterator[Case]:
 
     yield close(
         "the mean over devices",
-        run=lambda mean: mapped(mean)(_arrays(tree), AXIS),
+        run=lambda mean: mapped(mean)(arrays(tree), AXIS),
         want=jax.tree.map(lambda leaf: everywhere(leaf.astype(np.float64).mean(axis=0), DEVICES), tree),
         because="Each leaf comes back in its own shape, and holds the mean over the devices.",
     )
     size = sum(leaf[0].nbytes for leaf in jax.tree.leaves(tree))
     yield Case(
         "one message for the whole tree",
-        run=lambda mean: talk.summary(probe.lowered(mapped(mean), _arrays(tree), AXIS)),
+        run=lambda mean: talk.summary(probe.lowered(mapped(mean), arrays(tree), AXIS)),
         want={"all-reduce": 1, "bytes": size},
         because="The program, before the compiler puts collectives together, is to have one all-reduce of one vector.",
     )
@@ -195,7 +208,7 @@ def _weighted_case(name: str, params: dict, x: np.ndarray, y: np.ndarray, mask: 
             weigh, axis_name=AXIS, in_axes=(None, None, 0, 0, 0, None), static_broadcasted_argnums=(0, 5)
         )
         data = [split(part, DEVICES) for part in (x, y, mask)]
-        return list(mapped(ExampleLosses(), *_arrays([params, *data]), AXIS))
+        return list(mapped(ExampleLosses(), *arrays([params, *data]), AXIS))
 
     return close(
         name,
@@ -209,7 +222,8 @@ def _weighted_case(name: str, params: dict, x: np.ndarray, y: np.ndarray, mask: 
 
 @exercise(points=7, visible=3, skill="distributed")
 def dropout(draw: Draw) -> Iterator[Case]:
-    rate, seed = draw.uniform(0.3, 0.6), int(draw.rng.integers(1000))
+    # Far from a half, so that dropping at the rate and keeping at the rate differ.
+    rate, seed = draw.uniform(0.2, 0.35), int(draw.rng.integers(1000))
     x = draw.uniform(1, 3) * np.ones((DEVICES, 8, 16), np.float32)
 
     def masks(drop: Handle, *steps: int) -> list[np.ndarray]:
@@ -223,7 +237,7 @@ def dropout(draw: Draw) -> Iterator[Case]:
         "what is kept, and how large",
         run=lambda drop: talk.dropped(masks(drop, 0)[0] / x, rate),
         want=talk.DROPPED,
-        because="An entry is dropped with probability `rate`, and kept ones are divided by 1 - rate.",
+        because="Each entry is dropped with probability `rate`, by its own choice, or divided by 1 - rate.",
     )
     yield Case(
         "a mask of its own for each device and step",
@@ -286,7 +300,7 @@ def accumulate(draw: Draw) -> Iterator[Case]:
     args = (LOSS, params, split(x, DEVICES), split(y, DEVICES), parts, AXIS)
 
     def ready() -> tuple:
-        return (LOSS, *_arrays(args[1:4]), parts, AXIS)
+        return (LOSS, *arrays(args[1:4]), parts, AXIS)
 
     yield close(
         "equal to the large batch",
@@ -300,6 +314,12 @@ def accumulate(draw: Draw) -> Iterator[Case]:
         run=lambda add: talk.once(probe.lowered(mapped(add), *ready()), arrays=3),
         want=talk.ONCE,
         because="The parts are added up on each device. The collective comes after the last of them.",
+    )
+    yield Case(
+        "one part at a time",
+        run=lambda add: talk.part_by_part(probe.lowered(mapped(add), *ready()), len(x) // DEVICES, parts),
+        want=talk.PART_BY_PART,
+        because="The point is memory: a device holds the activations of one part, and never those of all its rows.",
     )
 
 
@@ -328,14 +348,15 @@ def on_a_ring(ring: Handle, size: int) -> Handle:
     return probe.pmap(ring, axis_name=AXIS, in_axes=(0, None, None), static_broadcasted_argnums=(1, 2))
 
 
-def _whole_steps(draw: Draw) -> tuple[tuple, float, list]:
+def whole_steps(draw: Draw) -> tuple[tuple, float, list]:
+    """Parameters, inputs and labels; a learning rate; and what `descended` gives for them."""
     params, x, y = classification(draw, 3 * DEVICES)
     rate = draw.uniform(0.3, 0.8)
     return (params, x, y), rate, descended(params, x, y, rate)
 
 
 def _five(step: Handle, data: tuple) -> list:
-    params, *batch = _arrays(data)
+    params, *batch = arrays(data)
     losses = []
     for _ in range(STEPS):
         params, loss = step(params, *batch)
@@ -355,12 +376,12 @@ def _five_case(make_name: str, data: tuple, rate: float, want: list) -> Case:
 
 @exercise(points=7, visible=3, skill="distributed")
 def shard_map_step(draw: Draw) -> Iterator[Case]:
-    data, rate, want = _whole_steps(draw)
+    data, rate, want = whole_steps(draw)
     yield _five_case("shard_map", data, rate, want)
     yield Case(
         "each device works on its own rows",
         run=lambda make: talk.own_rows(
-            probe.program(make(LOSS, rate, DEVICES), *_arrays(data)).text, len(data[1]), DEVICES
+            probe.program(make(LOSS, rate, DEVICES), *arrays(data)).text, len(data[1]), DEVICES
         ),
         want=talk.OWN_ROWS,
         because="in_specs say what each device gets: P('devices') a share of the rows, P() everything.",
@@ -369,11 +390,11 @@ def shard_map_step(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=5, visible=2, skill="distributed")
 def jit_step(draw: Draw) -> Iterator[Case]:
-    data, rate, want = _whole_steps(draw)
+    data, rate, want = whole_steps(draw)
     yield _five_case("jit", data, rate, want)
     yield Case(
         "the compiler has put in the all-reduce",
-        run=lambda make: talk.reduces(probe.compiled(make(LOSS, rate, DEVICES), *_arrays(data)), DEVICES),
+        run=lambda make: talk.reduces(probe.compiled(make(LOSS, rate, DEVICES), *arrays(data)), DEVICES),
         want=talk.REDUCES,
         because="When the batch lies in shards, the compiler must add up what the shards give. It does so by itself.",
     )

@@ -17,6 +17,7 @@ ONE_SMALL = "one small collective"
 ONCE = "once, after the last part"
 RING = "one ring of neighbours"
 OWN_ROWS = "its own rows"
+PART_BY_PART = "one part at a time"
 DROPPED = "dropped at the rate, and scaled"
 MASKS = "all masks differ"
 
@@ -81,18 +82,36 @@ def ring(text: str, size: int) -> dict[str, Any]:
 
 def own_rows(text: str, rows: int, count: int) -> str:
     """Whether matrices are multiplied for a share of the rows, and nowhere for all of them."""
-    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
-    shapes = {int(n) for line in products for n in re.findall(r"tensor<(\d+)x", line)}
+    shapes = _product_rows(text)
     if rows in shapes:
         return "every row"
     return OWN_ROWS if rows // count in shapes else "neither a share of the rows nor all of them"
 
 
+def part_by_part(text: str, rows: int, parts: int) -> str:
+    """Whether matrices are multiplied for the rows of one part, and nowhere for all of a device's rows."""
+    shapes = _product_rows(text)
+    if rows in shapes:
+        return "all rows at once, not cut into parts"
+    return PART_BY_PART if rows // parts in shapes else "all parts at once, side by side"
+
+
+def _product_rows(text: str) -> set[int]:
+    """The first axes of all matrices that a StableHLO program multiplies."""
+    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    return {int(n) for line in products for n in re.findall(r"tensor<(\d+)x", line)}
+
+
 def dropped(ratio: np.ndarray, rate: float) -> str:
-    """Whether entries are zero or scaled by 1 / (1 - rate), with about `rate` of them zero."""
+    """Whether entries, shape (devices, rows, columns), are zero at about the rate, else scaled by 1 / (1 - rate)."""
     kept = ratio[ratio != 0]
     if not np.allclose(kept, 1 / (1 - rate), rtol=1e-4):
         return "kept entries are not divided by 1 - rate"
+    # By chance never: the choices of 128 entries would have to repeat those of 16, or of 8.
+    if np.all(ratio == ratio[:, :1]):
+        return "all rows of a device have one mask"
+    if np.all(ratio == ratio[:, :, :1]):
+        return "a row is dropped or kept as a whole"
     # 1024 entries: the standard deviation of the share is at most 0.016.
     return DROPPED if abs(np.mean(ratio == 0) - rate) < 0.1 else "another share is dropped"
 

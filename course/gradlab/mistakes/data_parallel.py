@@ -107,6 +107,89 @@ def filling_in_front(batch, count):
     return _cut(full, count, rows), (jnp.arange(rows * count) >= missing).reshape(count, rows)
 
 
+def _shared_out(batch: Any, count: int) -> tuple[Any, Any]:
+    full, rows = _filled(batch, count)
+    return _cut(full, count, rows), (jnp.arange(rows * count) < _length(batch)).reshape(count, rows)
+
+
+@mistake(of="shard_batch")
+def mask_of_the_filling(batch, count):
+    """The mask marks what has been filled in.
+
+    It says which rows are real: True there, False for filling. As it is, the loss would count the zeros alone.
+    """
+    shared, mask = _shared_out(batch, count)
+    return shared, ~mask
+
+
+@mistake(of="shard_batch")
+def mask_of_numbers(batch, count):
+    """Ones and zeros do as well as True and False.
+
+    For a product they do; jnp.where and indexing take them for something else. The mask is of bools.
+    """
+    shared, mask = _shared_out(batch, count)
+    return shared, mask.astype(jnp.float32)
+
+
+@mistake(of="shard_batch")
+def labels_made_floats(batch, count):
+    """Zeros are zeros, of whatever type.
+
+    jnp.zeros gives float32, and what is joined to it becomes float32 too: labels can then no longer pick a class. Give
+    the filling the dtype of its leaf.
+    """
+    shared, mask = _shared_out(batch, count)
+    return each(lambda leaf: leaf.astype(jnp.float32), shared), mask
+
+
+@mistake(of="shard_batch")
+def mask_in_one_row(batch, count):
+    """The mask has an entry for each row of the batch.
+
+    It is shared out like the batch: one row of it for each device.
+    """
+    shared, mask = _shared_out(batch, count)
+    return shared, mask.ravel()
+
+
+@mistake(of="shard_batch")
+def devices_on_the_second_axis(batch, count):
+    """reshape(rows, count) or reshape(count, rows), it is the same numbers.
+
+    The leading axis is the one that pmap maps: it has one entry for each device.
+    """
+    shared, mask = _shared_out(batch, count)
+    return each(lambda leaf: jnp.swapaxes(leaf, 0, 1), shared), mask.T
+
+
+@mistake(of="shard_batch")
+def filling_spread_over_devices(batch, count):
+    """It is fairer when each device has nearly the same number of real rows, as array_split does it.
+
+    Fair, and not what is asked for: runs of ceil(B / n) rows, and all the filling at the very end.
+    """
+
+    def spread(leaf):
+        rows = -(-len(leaf) // count)
+        filled = [
+            jnp.pad(part, [(0, rows - len(part))] + [(0, 0)] * (leaf.ndim - 1)) for part in jnp.array_split(leaf, count)
+        ]
+        return jnp.stack(filled)
+
+    return each(spread, batch), spread(jnp.ones(_length(batch), bool))
+
+
+@mistake(of="shard_batch")
+def mask_of_devices(batch, count):
+    """A device is real when it has got a real row.
+
+    Rows are real, or they are not: the last device with any may have filling behind them.
+    """
+    shared, mask = _shared_out(batch, count)
+    return shared, jnp.broadcast_to(mask.any(axis=1, keepdims=True), mask.shape)
+
+
 # --- replicate
 
 
@@ -147,6 +230,58 @@ def parameters_shared_out(init, key, count):
     """
     shares = each(lambda leaf: jnp.stack([leaf / count] * count), init(key))
     return jax.device_put(shares, NamedSharding(_mesh(count), P("devices")))
+
+
+def _spread(params: Any, count: int) -> Any:
+    stacked = each(lambda leaf: jnp.stack([leaf] * count), params)
+    return jax.device_put(stacked, NamedSharding(_mesh(count), P("devices")))
+
+
+@mistake(of="replicate")
+def no_axis_of_copies(init, key, count):
+    """PartitionSpec() puts the parameters on all devices, and nothing more is needed.
+
+    For shard_map and jit that is how it is done. pmap takes an axis of devices, one row for each.
+    """
+    return jax.device_put(init(key), NamedSharding(_mesh(count), P()))
+
+
+@mistake(of="replicate")
+def list_of_copies(init, key, count):
+    """A copy on each device is a list of copies.
+
+    pmap takes one tree, whose arrays have an axis of devices in front, and lie in pieces.
+    """
+    params = init(key)
+    return [jax.device_put(params, device) for device in jax.devices()[:count]]
+
+
+@mistake(of="replicate")
+def only_the_first_row_filled(init, key, count):
+    """The first device has the parameters, and the others get them with the first gradient.
+
+    Gradients are averaged, parameters never. Every row has to be the same from the start.
+    """
+    first = each(lambda leaf: jnp.zeros((count, *leaf.shape)).at[0].set(leaf), init(key))
+    return jax.device_put(first, NamedSharding(_mesh(count), P("devices")))
+
+
+@mistake(of="replicate")
+def another_key_than_was_given(init, key, count):
+    """A key is split before it is used.
+
+    When it is used more than once. Here it is used once, and the same key is to give the start of one device.
+    """
+    return _spread(init(jax.random.split(key)[0]), count)
+
+
+@mistake(of="replicate")
+def copies_on_all_devices(init, key, count):
+    """There are as many copies as there are devices.
+
+    As many as `count` says. A run on four of eight devices uses the first four.
+    """
+    return _spread(init(key), max(count, len(jax.devices())))
 
 
 # --- make_train_step
@@ -243,6 +378,119 @@ def vmap_for_pmap(loss, learning_rate):
     return jax.jit(jax.vmap(step, axis_name="devices"))
 
 
+@mistake(of="make_train_step")
+def losses_added_up(loss, learning_rate):
+    """The loss of all is the sum of the losses.
+
+    Each is a mean over its part. The mean over all is the mean of these.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, lax.pmean(grads, "devices"), learning_rate), lax.psum(value, "devices")
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def loss_after_the_step(loss, learning_rate):
+    """The loss belongs to the new parameters.
+
+    It is that before the step, which comes with the gradient for nothing. To compute it anew is a forward pass more.
+    """
+
+    def step(params, x, y):
+        params = _move(params, lax.pmean(jax.grad(loss)(params, x, y), "devices"), learning_rate)
+        return params, lax.pmean(loss(params, x, y), "devices")
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def divided_and_never_added(loss, learning_rate):
+    """The mean divides by the number of devices.
+
+    After it has added what they have. An eighth of its own gradient tells a device nothing of the others.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        share = each(lambda leaf: leaf / lax.axis_size("devices"), grads)
+        return _move(params, share, learning_rate), lax.pmean(value, "devices")
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def divided_twice(loss, learning_rate):
+    """pmean adds, and the division comes after it.
+
+    pmean has divided already: the step becomes n times too short. psum adds.
+    """
+
+    def step(params, x, y):
+        value, grads = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, learning_rate / lax.axis_size("devices")), value
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def gradient_added_to_the_parameters(loss, learning_rate):
+    """An update is added.
+
+    The gradient shows uphill: subtract it.
+    """
+
+    def step(params, x, y):
+        value, grads = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, -learning_rate), value
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def loss_returned_first(loss, learning_rate):
+    """Value and gradient come in this order, and so do the results.
+
+    The docstring asks for (params, loss).
+    """
+
+    def step(params, x, y):
+        value, grads = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return value, _move(params, grads, learning_rate)
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def axis_without_a_name(loss, learning_rate):
+    """pmap knows what "devices" means.
+
+    It gives the axis the name that it is told: axis_name="devices".
+    """
+
+    def step(params, x, y):
+        value, grads = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, learning_rate), value
+
+    return jax.pmap(step)
+
+
+@mistake(of="make_train_step")
+def step_not_mapped(loss, learning_rate):
+    """The step is a function of one device, and is returned as it is.
+
+    Who calls it gives it the arrays of all devices. jax.pmap(step, axis_name=...) hands each device its row.
+    """
+
+    def step(params, x, y):
+        value, grads = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, learning_rate), value
+
+    return step
+
+
 # --- mean_gradients
 
 
@@ -289,6 +537,70 @@ def leaves_taken_apart_backwards(gradients, axis_name):
         found.append(flat[end - leaf.size : end].reshape(leaf.shape))
         end -= leaf.size
     return jax.tree.unflatten(tree, found)
+
+
+@mistake(of="mean_gradients")
+def devices_counted_by_a_message(gradients, axis_name):
+    """How many devices there are is found by adding up ones.
+
+    As an array it costs a second all-reduce. The number is known while JAX traces: lax.axis_size, or psum of a plain 1.
+    """
+    flat, unravel = ravel_pytree(gradients)
+    return unravel(lax.psum(flat, axis_name) / lax.psum(jnp.ones(()), axis_name))
+
+
+@mistake(of="mean_gradients")
+def scattered_and_gathered(gradients, axis_name):
+    """An all-reduce is a reduce-scatter and an all-gather, so those two will do.
+
+    The bytes are the same; as messages they are two, and you have to fill up the vector. One all-reduce is asked for.
+    """
+    flat, unravel = ravel_pytree(gradients)
+    count = lax.axis_size(axis_name)
+    part = lax.psum_scatter(jnp.pad(flat, (0, -flat.size % count)), axis_name, tiled=True) / count
+    return unravel(lax.all_gather(part, axis_name, tiled=True)[: flat.size])
+
+
+@mistake(of="mean_gradients")
+def left_as_a_vector(gradients, axis_name):
+    """The vector is the result.
+
+    The optimizer wants gradients in the structure of the parameters. ravel_pytree gives the way back as well.
+    """
+    return lax.pmean(ravel_pytree(gradients)[0], axis_name)
+
+
+@mistake(of="mean_gradients")
+def leaves_padded_to_the_longest(gradients, axis_name):
+    """Leaves are stacked into one array, so all must be as long as the longest.
+
+    That is one message, and mostly zeros: the bias is as long as the weights. Put the leaves one behind the other.
+    """
+    leaves, tree = jax.tree.flatten(gradients)
+    longest = max(leaf.size for leaf in leaves)
+    table = jnp.stack([jnp.pad(leaf.ravel(), (0, longest - leaf.size)) for leaf in leaves])
+    found = zip(lax.pmean(table, axis_name), leaves, strict=True)
+    return jax.tree.unflatten(tree, [row[: leaf.size].reshape(leaf.shape) for row, leaf in found])
+
+
+@mistake(of="mean_gradients")
+def sent_in_bfloat16(gradients, axis_name):
+    """Half of the bits are enough for a gradient.
+
+    Often they are, and it is a choice to be made knowingly: two digits are left. Here the
+    leaves are float32, and stay it.
+    """
+    flat, unravel = ravel_pytree(gradients)
+    return unravel(lax.pmean(flat.astype(jnp.bfloat16), axis_name).astype(flat.dtype))
+
+
+@mistake(of="mean_gradients")
+def divided_by_the_devices_and_kept(gradients, axis_name):
+    """A mean is a division by the number of devices.
+
+    Of a sum. Nothing has been sent here: each device keeps a share of its own gradient.
+    """
+    return each(lambda leaf: leaf / lax.axis_size(axis_name), gradients)
 
 
 # --- weighted_gradient
@@ -369,6 +681,72 @@ def only_its_own_sum(losses, params, x, y, mask, axis_name):
     return each(lambda leaf: leaf / lax.psum(mask.sum(), axis_name), (value, grads))
 
 
+def _local_sum(losses: Any, params: Any, x: Any, y: Any, mask: Any) -> Any:
+    return jax.value_and_grad(lambda p: jnp.sum(mask * losses(p, x, y)))(params)
+
+
+@mistake(of="weighted_gradient")
+def gradient_averaged_where_it_is_to_be_added(losses, params, x, y, mask, axis_name):
+    """Gradients are averaged over devices, as always.
+
+    Here they are gradients of sums, and the division by the number of examples is all the averaging there is: psum.
+    """
+    value, grads = _local_sum(losses, params, x, y, mask)
+    real = lax.psum(mask.sum(), axis_name)
+    return lax.psum(value, axis_name) / real, each(lambda leaf: lax.pmean(leaf, axis_name) / real, grads)
+
+
+@mistake(of="weighted_gradient")
+def sums_of_all_over_its_own_number(losses, params, x, y, mask, axis_name):
+    """Each device knows how many examples it has.
+
+    The sums are those of all devices, and so is the number: psum of the mask as well.
+    """
+    total = lax.psum(_local_sum(losses, params, x, y, mask), axis_name)
+    return each(lambda leaf: leaf / jnp.maximum(mask.sum(), 1), total)
+
+
+@mistake(of="weighted_gradient")
+def never_divided(losses, params, x, y, mask, axis_name):
+    """Sums are what is additive, so sums are returned.
+
+    The mean loss is asked for, and its gradient: both are divided by the number of real examples.
+    """
+    return lax.psum(_local_sum(losses, params, x, y, mask), axis_name)
+
+
+@mistake(of="weighted_gradient")
+def rows_picked_by_the_mask(losses, params, x, y, mask, axis_name):
+    """x[mask] leaves the real rows.
+
+    How many there are is not known while JAX traces, and every array needs a shape. Let all rows in, and give those of
+    filling the weight zero.
+    """
+    return _local_sum(losses, params, x[mask], y[mask], 1.0)
+
+
+@mistake(of="weighted_gradient")
+def inputs_masked_and_not_losses(losses, params, x, y, mask, axis_name):
+    """When its inputs are zero, an example adds nothing.
+
+    It has a loss all the same, from the bias, and a gradient. The mask is for the losses.
+    """
+    value, grads = jax.value_and_grad(lambda p: jnp.sum(losses(p, x * mask[:, None], y)))(params)
+    total, real = lax.psum(((value, grads), mask.sum()), axis_name)
+    return each(lambda leaf: leaf / real, total)
+
+
+@mistake(of="weighted_gradient")
+def mask_in_the_number_only(losses, params, x, y, mask, axis_name):
+    """The mask is for counting.
+
+    The losses of the filling are still in the sum above. Take them out there as well.
+    """
+    value, grads = jax.value_and_grad(lambda p: jnp.sum(losses(p, x, y)))(params)
+    total, real = lax.psum(((value, grads), mask.sum()), axis_name)
+    return each(lambda leaf: leaf / real, total)
+
+
 # --- dropout
 
 
@@ -411,6 +789,49 @@ def kept_entries_not_scaled(x, rate, key, step, axis_name):
     """
     own = jax.random.fold_in(jax.random.fold_in(key, step), lax.axis_index(axis_name))
     return jnp.where(jax.random.bernoulli(own, 1 - rate, x.shape), x, 0.0)
+
+
+def _own(key: Any, step: Any, axis_name: str) -> Any:
+    return jax.random.fold_in(jax.random.fold_in(key, step), lax.axis_index(axis_name))
+
+
+@mistake(of="dropout")
+def one_mask_for_all_rows(x, rate, key, step, axis_name):
+    """The mask says which features are dropped, and broadcasting does the rest.
+
+    Then all examples of a device lose the same features. Each entry gets a choice of its own: draw in the shape of x.
+    """
+    kept = jax.random.bernoulli(_own(key, step, axis_name), 1 - rate, x.shape[-1:])
+    return jnp.where(kept, x / (1 - rate), 0.0)
+
+
+@mistake(of="dropout")
+def whole_rows_dropped(x, rate, key, step, axis_name):
+    """An example is dropped, or it is not.
+
+    That makes the batch smaller. Dropout is a choice for each entry.
+    """
+    kept = jax.random.bernoulli(_own(key, step, axis_name), 1 - rate, (*x.shape[:-1], 1))
+    return jnp.where(kept, x / (1 - rate), 0.0)
+
+
+@mistake(of="dropout")
+def kept_with_the_probability_of_dropping(x, rate, key, step, axis_name):
+    """bernoulli(rate) is True with probability `rate`, and True is kept.
+
+    `rate` is the probability to drop. What is kept has 1 - rate.
+    """
+    kept = jax.random.bernoulli(_own(key, step, axis_name), rate, x.shape)
+    return jnp.where(kept, x / (1 - rate), 0.0)
+
+
+@mistake(of="dropout")
+def step_and_device_multiplied(x, rate, key, step, axis_name):
+    """Step times device makes a number that differs.
+
+    At step 0 it is 0 on all devices, and on device 0 at all steps. Fold in one after the other.
+    """
+    return _drop(x, rate, jax.random.fold_in(key, step * lax.axis_index(axis_name)))
 
 
 # --- sync_batch_norm
@@ -480,6 +901,100 @@ def mean_not_subtracted_from_the_square(x, axis_name, eps=1e-5):
     return _normal(x, mean, square, eps)
 
 
+def _moments(x: Any, axis_name: str) -> Any:
+    return lax.pmean(jnp.stack([x.mean(axis=0), jnp.square(x).mean(axis=0)]), axis_name)
+
+
+@mistake(of="sync_batch_norm")
+def moments_added_up(x, axis_name, eps=1e-5):
+    """psum joins the moments of all devices.
+
+    They are means, and the sum of eight of them is eight times too large: pmean, or psum of sums.
+    """
+    mean, square = _moments(x, axis_name) * lax.axis_size(axis_name)
+    return _normal(x, mean, square - mean**2, eps)
+
+
+@mistake(of="sync_batch_norm")
+def no_eps(x, axis_name, eps=1e-5):
+    """eps is there for features that do not vary, and these do.
+
+    It is part of the definition, and it is not always small.
+    """
+    mean, square = _moments(x, axis_name)
+    return _normal(x, mean, square - mean**2, 0.0)
+
+
+@mistake(of="sync_batch_norm")
+def eps_of_its_own(x, axis_name, eps=1e-5):
+    """eps is 1e-5.
+
+    By default. Use the argument.
+    """
+    mean, square = _moments(x, axis_name)
+    return _normal(x, mean, square - mean**2, 1e-5)
+
+
+@mistake(of="sync_batch_norm")
+def variance_over_one_row_less(x, axis_name, eps=1e-5):
+    """A variance divides by the number of rows less one.
+
+    That is the estimate for a population. Batch norm divides by the number of rows.
+    """
+    mean, square = _moments(x, axis_name)
+    rows = len(x) * lax.axis_size(axis_name)
+    return _normal(x, mean, (square - mean**2) * rows / (rows - 1), eps)
+
+
+@mistake(of="sync_batch_norm")
+def divided_by_the_variance(x, axis_name, eps=1e-5):
+    """The variance is what is divided by.
+
+    Its root is: the standard deviation has the unit of x.
+    """
+    mean, square = _moments(x, axis_name)
+    return (x - mean) / (square - mean**2 + eps)
+
+
+@mistake(of="sync_batch_norm")
+def variance_left_local(x, axis_name, eps=1e-5):
+    """With the mean of all devices subtracted, the spread on each device will do.
+
+    Both statistics are those of the whole batch.
+    """
+    return _normal(x, lax.pmean(x.mean(axis=0), axis_name), x.var(axis=0), eps)
+
+
+@mistake(of="sync_batch_norm")
+def deviations_averaged(x, axis_name, eps=1e-5):
+    """The standard deviation of all is the mean of the standard deviations.
+
+    Neither deviations nor variances can be averaged: they forget how far the means lie apart. Mean squares can.
+    """
+    mean, deviation = lax.pmean(jnp.stack([x.mean(axis=0), x.std(axis=0)]), axis_name)
+    return _normal(x, mean, deviation**2, eps)
+
+
+@mistake(of="sync_batch_norm")
+def one_mean_for_all_features(x, axis_name, eps=1e-5):
+    """x.mean() is the mean.
+
+    Of all features together. Each has its own: the mean over rows, axis=0.
+    """
+    mean, square = lax.pmean(jnp.stack([x.mean(), jnp.square(x).mean()]), axis_name)
+    return _normal(x, mean, square - mean**2, eps)
+
+
+@mistake(of="sync_batch_norm")
+def statistics_of_each_row(x, axis_name, eps=1e-5):
+    """Mean and variance are taken along the features, axis=1.
+
+    That is layer norm, averaged over rows that have nothing to do with each other. Batch norm goes over rows, axis=0.
+    """
+    mean, square = lax.pmean(jnp.stack([x.mean(axis=1), jnp.square(x).mean(axis=1)]), axis_name)
+    return (x - mean[:, None]) / jnp.sqrt(square - mean**2 + eps)[:, None]
+
+
 # --- accumulate
 
 
@@ -531,6 +1046,74 @@ def devices_left_alone(loss, params, x, y, parts, axis_name):
     It makes the local batch larger. The devices still have to average, once, at the end.
     """
     return each(lambda leaf: leaf / parts, _accumulated(loss, params, x, y, parts))
+
+
+@mistake(of="accumulate")
+def parts_ignored(loss, params, x, y, parts, axis_name):
+    """The gradient of the whole batch is what is asked for, and jax.grad gives it.
+
+    The numbers are right, and the activations of all rows are in memory at once. That is what did not fit.
+    """
+    return lax.pmean(jax.value_and_grad(loss)(params, x, y), axis_name)
+
+
+@mistake(of="accumulate")
+def all_parts_side_by_side(loss, params, x, y, parts, axis_name):
+    """vmap goes over the parts, and is faster than a loop.
+
+    It is one program for all parts at once, with the memory of the whole batch. A scan takes one after the other.
+    """
+    found = jax.vmap(lambda *part: jax.value_and_grad(loss)(params, *part))(_parts(x, parts), _parts(y, parts))
+    return lax.pmean(each(lambda leaf: leaf.mean(axis=0), found), axis_name)
+
+
+@mistake(of="accumulate")
+def devices_added_and_not_averaged(loss, params, x, y, parts, axis_name):
+    """What was accumulated is added up over devices.
+
+    After the division by `parts` each device has a mean, and means are averaged: pmean.
+    """
+    return lax.psum(each(lambda leaf: leaf / parts, _accumulated(loss, params, x, y, parts)), axis_name)
+
+
+@mistake(of="accumulate")
+def loss_not_divided(loss, params, x, y, parts, axis_name):
+    """Only the gradient has to be a mean.
+
+    The loss was added up in the same loop, `parts` times: divide both.
+    """
+    value, grads = lax.pmean(_accumulated(loss, params, x, y, parts), axis_name)
+    return value, each(lambda leaf: leaf / parts, grads)
+
+
+@mistake(of="accumulate")
+def loss_of_the_last_part(loss, params, x, y, parts, axis_name):
+    """The loss is what the loop saw last.
+
+    Then the log shows a part of the batch. Add it up as the gradient is added up.
+    """
+    grads = each(lambda leaf: leaf / parts, _accumulated(loss, params, x, y, parts)[1])
+    return lax.pmean((loss(params, _parts(x, parts)[-1], _parts(y, parts)[-1]), grads), axis_name)
+
+
+@mistake(of="accumulate")
+def divided_by_the_rows(loss, params, x, y, parts, axis_name):
+    """A mean over examples divides by their number.
+
+    `loss` has divided by the rows of a part already. What is left is the number of parts.
+    """
+    value, grads = _accumulated(loss, params, x, y, parts)
+    return lax.pmean((value / parts, each(lambda leaf: leaf / len(x), grads)), axis_name)
+
+
+@mistake(of="accumulate")
+def only_the_first_part(loss, params, x, y, parts, axis_name):
+    """The first part fits, and stands for the others.
+
+    It is a batch of a k-th of the size. All parts are seen before there is a step.
+    """
+    found = jax.value_and_grad(loss)(params, _parts(x, parts)[0], _parts(y, parts)[0])
+    return lax.pmean(found, axis_name)
 
 
 # --- ring_all_reduce
@@ -637,6 +1220,166 @@ def psum_in_disguise(x, axis_name, size):
     return lax.psum(x, axis_name)
 
 
+def _two_halves(x: Any, axis_name: str, size: int, first: Any, second: Any) -> Any:
+    """A ring in which each half does at step s what it is given: (chunks, device, s, send) -> chunks."""
+    d, chunks = lax.axis_index(axis_name), x.reshape(size, x.size // size)
+
+    def send(piece):
+        return lax.ppermute(piece, axis_name, _links(size))
+
+    for half in (first, second):
+        for s in range(size - 1):
+            chunks = half(chunks, d, s, send)
+    return chunks.reshape(-1)
+
+
+@mistake(of="ring_all_reduce")
+def second_half_by_all_gather(x, axis_name, size):
+    """The finished chunks are gathered.
+
+    That is what the second half does, in n - 1 messages to the neighbour. Here they are yours to send.
+    """
+    d, chunks = lax.axis_index(axis_name), x.reshape(size, x.size // size)
+    for s in range(size - 1):
+        got = lax.ppermute(chunks[(d - s) % size], axis_name, _links(size))
+        chunks = chunks.at[(d - s - 1) % size].add(got)
+    return jnp.roll(lax.all_gather(chunks[(d + 1) % size], axis_name), 1, axis=0).reshape(-1)
+
+
+@mistake(of="ring_all_reduce")
+def library_halves(x, axis_name, size):
+    """psum_scatter and all_gather are the two halves.
+
+    They are, and JAX wrote them. Here both are to be made of ppermute.
+    """
+    return lax.all_gather(lax.psum_scatter(x, axis_name, tiled=True), axis_name, tiled=True)
+
+
+@mistake(of="ring_all_reduce")
+def straight_to_each(x, axis_name, size):
+    """Every device sends its vector to every other, n - 1 times.
+
+    That is the naive way: n - 1 whole vectors from each device, over links that a ring does not have.
+    """
+    total = x
+    for hop in range(1, size):
+        total = total + lax.ppermute(x, axis_name, [(i, (i + hop) % size) for i in range(size)])
+    return total
+
+
+@mistake(of="ring_all_reduce")
+def results_of_at_thrown_away(x, axis_name, size):
+    """chunks.at[k].add(got) adds to chunks.
+
+    It returns a new array and changes nothing: chunks = chunks.at[k].add(got).
+    """
+
+    def lost(chunks, d, s, send):
+        send(chunks[(d - s) % size])
+        return chunks
+
+    return _two_halves(x, axis_name, size, lost, lost)
+
+
+@mistake(of="ring_all_reduce")
+def added_to_the_chunk_that_was_sent(x, axis_name, size):
+    """What comes in has the number of what went out.
+
+    The neighbour has sent its own: chunk d - s - 1, one before yours.
+    """
+
+    def half(chunks, d, s, send):
+        return chunks.at[(d - s) % size].add(send(chunks[(d - s) % size]))
+
+    def spread(chunks, d, s, send):
+        return chunks.at[(d - s) % size].set(send(chunks[(d + 1 - s) % size]))
+
+    return _two_halves(x, axis_name, size, half, spread)
+
+
+@mistake(of="ring_all_reduce")
+def same_chunk_in_each_step(x, axis_name, size):
+    """Device d sends chunk d.
+
+    In step 0. In step s it sends chunk d - s, the one that came in last.
+    """
+
+    def half(chunks, d, s, send):
+        return chunks.at[(d - 1) % size].add(send(chunks[d]))
+
+    def spread(chunks, d, s, send):
+        return chunks.at[(d - s) % size].set(send(chunks[(d + 1 - s) % size]))
+
+    return _two_halves(x, axis_name, size, half, spread)
+
+
+@mistake(of="ring_all_reduce")
+def number_of_the_device_left_out(x, axis_name, size):
+    """In step s chunk s is sent.
+
+    By each device another: the number counts from its own, lax.axis_index.
+    """
+
+    def half(chunks, _, s, send):
+        return chunks.at[(-s - 1) % size].add(send(chunks[-s % size]))
+
+    def spread(chunks, _, s, send):
+        return chunks.at[-s % size].set(send(chunks[(1 - s) % size]))
+
+    return _two_halves(x, axis_name, size, half, spread)
+
+
+@mistake(of="ring_all_reduce")
+def all_chunks_in_each_message(x, axis_name, size):
+    """The neighbour gets the chunks and picks the one that it needs.
+
+    The numbers are right, and each message is n times too long. Pick before sending.
+    """
+
+    def half(chunks, d, s, send):
+        place = (d - s - 1) % size
+        return chunks.at[place].add(send(chunks)[place])
+
+    def spread(chunks, d, s, send):
+        place = (d - s) % size
+        return chunks.at[place].set(send(chunks)[place])
+
+    return _two_halves(x, axis_name, size, half, spread)
+
+
+@mistake(of="ring_all_reduce")
+def divided_by_the_devices(x, axis_name, size):
+    """An all-reduce averages.
+
+    It adds; pmean divides after it.
+    """
+    return _ring(x, axis_name, size) / size
+
+
+@mistake(of="ring_all_reduce")
+def sent_to_the_wrong_neighbour(x, axis_name, size):
+    """A ring can be walked either way.
+
+    It can, and then the numbers of the chunks run the other way too. With d - s the messages go to d + 1.
+    """
+    d, chunks = lax.axis_index(axis_name), x.reshape(size, x.size // size)
+    back = [(i, (i - 1) % size) for i in range(size)]
+    for s in range(size - 1):
+        chunks = chunks.at[(d - s - 1) % size].add(lax.ppermute(chunks[(d - s) % size], axis_name, back))
+    for s in range(size - 1):
+        chunks = chunks.at[(d - s) % size].set(lax.ppermute(chunks[(d + 1 - s) % size], axis_name, back))
+    return chunks.reshape(-1)
+
+
+@mistake(of="ring_all_reduce")
+def one_step_too_few(x, axis_name, size):
+    """range(size - 1) goes to size - 1, so range(size - 2) is meant.
+
+    range(k) takes k steps: 0 to k - 1. Each half has size - 1 of them.
+    """
+    return _ring(x, axis_name, size, rounds=(size - 2, size - 2))
+
+
 # --- shard_map_step
 
 
@@ -703,6 +1446,49 @@ def loss_added_up(loss, learning_rate, count):
     return _mapped(step, count)
 
 
+@mistake(of="shard_map_step")
+def gradients_added_once_more(loss, learning_rate, count):
+    """Gradients of parts are added up with psum.
+
+    With check_vma=True they have been, by JAX. Adding equal sums makes them n times larger again, and they were sums of
+    means to begin with. Differentiate the pmean of the loss.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, lax.psum(grads, "devices"), learning_rate), lax.pmean(value, "devices")
+
+    return _mapped(step, count)
+
+
+@mistake(of="shard_map_step")
+def tracking_off_and_its_rule_kept(loss, learning_rate, count):
+    """The gradient of the averaged loss is the averaged gradient, with check_vma or without.
+
+    Only with it. Without, the rule is that of pmap: what comes out is the local gradient, and one is taken for all.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
+        return _move(params, grads, learning_rate), value
+
+    return _mapped(step, count, check_vma=False)
+
+
+@mistake(of="shard_map_step")
+def mesh_of_all_devices(loss, learning_rate, count):
+    """The mesh is made of the devices that there are.
+
+    Of the first `count` of them: a run on four of eight devices is a run on four.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
+        return _move(params, grads, learning_rate), value
+
+    return _mapped(step, max(count, len(jax.devices())))
+
+
 # --- jit_step
 
 
@@ -743,6 +1529,58 @@ def divided_by_the_devices_again(loss, learning_rate, count):
     return jax.jit(_plain_step(loss, learning_rate / count), in_shardings=(everywhere, rows, rows))
 
 
+def _sharded(step: Any, count: int) -> Any:
+    everywhere, rows = (NamedSharding(_mesh(count), spec) for spec in (P(), P("devices")))
+    return jax.jit(step, in_shardings=(everywhere, rows, rows))
+
+
+@mistake(of="jit_step")
+def rate_times_the_devices(loss, learning_rate, count):
+    """More devices, longer steps: the learning rate grows with them.
+
+    With the batch, if at all (Goyal et al. 2017), and the batch is the same here.
+    """
+    return _sharded(_plain_step(loss, learning_rate * count), count)
+
+
+@mistake(of="jit_step")
+def loss_of_the_new_parameters(loss, learning_rate, count):
+    """The loss belongs to the parameters that are returned.
+
+    It is that before the step, which comes with the gradient for nothing.
+    """
+
+    def step(params, x, y):
+        params = _move(params, jax.grad(loss)(params, x, y), learning_rate)
+        return params, loss(params, x, y)
+
+    return _sharded(step, count)
+
+
+@mistake(of="jit_step")
+def collective_in_a_whole_program(loss, learning_rate, count):
+    """Gradients are averaged with pmean, here as before.
+
+    This program is written for the whole batch: it has no axis of devices to speak over. The compiler puts in what is
+    sent.
+    """
+
+    def step(params, x, y):
+        value, grads = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, learning_rate), value
+
+    return _sharded(step, count)
+
+
+@mistake(of="jit_step")
+def shardings_over_all_devices(loss, learning_rate, count):
+    """The mesh is made of the devices that there are.
+
+    Of the first `count` of them: a run on four of eight devices is a run on four.
+    """
+    return _sharded(_plain_step(loss, learning_rate), max(count, len(jax.devices())))
+
+
 # --- efficiency
 
 
@@ -781,3 +1619,91 @@ def one_latency_for_the_whole_ring(count, compute, size, latency, bandwidth):
     Each step waits for the message of the one before, so each pays it.
     """
     return compute / (compute + (latency + 2 * (count - 1) / count * size / bandwidth) * float(np.sign(count - 1)))
+
+
+def _ring_seconds(count: int, size: float, latency: float, bandwidth: float) -> float:
+    return 2 * (count - 1) * (latency + size / count / bandwidth)
+
+
+@mistake(of="efficiency")
+def part_spent_on_talking(count, compute, size, latency, bandwidth):
+    """The efficiency is communication over the whole.
+
+    That is what is lost. The efficiency is the part that is spent on computing.
+    """
+    ring = _ring_seconds(count, size, latency, bandwidth)
+    return ring / (compute + ring)
+
+
+@mistake(of="efficiency")
+def computing_over_communication(count, compute, size, latency, bandwidth):
+    """The efficiency compares computing with communication.
+
+    With the whole step, which is both.
+    """
+    return compute / _ring_seconds(count, size, latency, bandwidth)
+
+
+@mistake(of="efficiency")
+def loss_measured_against_computing(count, compute, size, latency, bandwidth):
+    """What is lost is communication over computing, and the rest is one less that.
+
+    Over the whole step. With much communication this number falls below zero.
+    """
+    return 1 - _ring_seconds(count, size, latency, bandwidth) / compute
+
+
+@mistake(of="efficiency")
+def work_divided_by_the_devices(count, compute, size, latency, bandwidth):
+    """n devices compute in an n-th of the time.
+
+    Where the batch stays the same (strong scaling). Here `compute` is what each device does, however many there are.
+    """
+    share = compute / count
+    return share / (share + _ring_seconds(count, size, latency, bandwidth))
+
+
+@mistake(of="efficiency")
+def n_steps_and_not_one_less(count, compute, size, latency, bandwidth):
+    """A ring of n devices takes n steps, twice.
+
+    Twice n - 1: after so many each chunk has been everywhere. One device sends nothing.
+    """
+    return compute / (compute + 2 * count * (latency + size / count / bandwidth))
+
+
+@mistake(of="efficiency")
+def multiplied_by_the_bandwidth(count, compute, size, latency, bandwidth):
+    """Bytes times bandwidth is the time.
+
+    Bytes over bytes a second are seconds.
+    """
+    return compute / (compute + 2 * (count - 1) * (latency + size / count * bandwidth))
+
+
+@mistake(of="efficiency")
+def in_percent(count, compute, size, latency, bandwidth):
+    """An efficiency is given in percent.
+
+    From 0 to 1 here.
+    """
+    return 100 * compute / (compute + _ring_seconds(count, size, latency, bandwidth))
+
+
+@mistake(of="efficiency")
+def a_tree_and_not_a_ring(count, compute, size, latency, bandwidth):
+    """An all-reduce takes log n rounds.
+
+    A tree does, with the whole vector in each. The ring has 2(n - 1) steps of one n-th.
+    """
+    rounds = 2 * int(np.ceil(np.log2(count)))
+    return compute / (compute + rounds * (latency + size / bandwidth))
+
+
+@mistake(of="efficiency")
+def hidden_behind_computing(count, compute, size, latency, bandwidth):
+    """Devices send while they compute, so the longer of the two decides.
+
+    Where communication is hidden. Here it follows the computing, and both count.
+    """
+    return compute / max(compute, _ring_seconds(count, size, latency, bandwidth))
