@@ -41,8 +41,10 @@ def decode(codes: Int[np.ndarray, " n"]) -> str:
 def standard_library(characters: int = 1_000_000) -> Corpus:
     """About that many characters to train on, and a tenth as many held out, each of whole files.
 
-    Raises `FileNotFoundError` where this Python comes without its sources.
+    Raises `ValueError` for less than one character, `FileNotFoundError` where this Python comes without its sources.
     """
+    if characters < 1:
+        raise ValueError(f"characters must be at least 1, not {characters}")
     folder = Path(sysconfig.get_paths()["stdlib"])
     files = sorted(folder.glob("*.py"))
     if not files:
@@ -51,7 +53,7 @@ def standard_library(characters: int = 1_000_000) -> Corpus:
         )
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(files))
     unread = iter([files[i] for i in order])
-    held_out = _take(unread, characters // 10)
+    held_out = _take(unread, max(characters // 10, 1))
     return Corpus(train=_take(unread, characters), held_out=held_out)
 
 

@@ -1,7 +1,10 @@
 """Save and resume with Orbax: a step is on disk whole or not at all, and can be read on another mesh."""
 
+import errno
+import os
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -13,24 +16,31 @@ from gradlab.gpt.trainer import Trainer, TrainState
 class Checkpoints:
     """The last `keep` checkpoints of a run, in a folder that all processes share. Use it in a `with` block.
 
-    Raises ValueError on restoring where the folder holds a model of other sizes.
+    The folder is made at once. Raises ValueError for less than one step between checkpoints, OSError where the folder
+    cannot be made or written in; on restoring, ValueError for a model of other sizes and for what cannot be read.
     """
 
     def __init__(self, folder: str | Path, *, every: int, keep: int = 2) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1 step, not {every}")
+        self.folder = Path(folder).absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "this folder cannot be written in", str(folder))
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             save_interval_steps=every,
             # On CPU a "copy to the host" may be the buffer itself, which the next step is given.
             enable_async_checkpointing=jax.default_backend() != "cpu",
         )
-        self._manager = ocp.CheckpointManager(Path(folder).absolute(), options=options)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        # After an error another process may be gone, and there is nobody to wait for.
-        if error is None:
+        # After an error another process may be gone, and there is nobody to wait for. One alone ends what it saves.
+        if error is None or jax.process_count() == 1:
             self._manager.close()
 
     @property
@@ -50,8 +60,19 @@ class Checkpoints:
         step = self.latest
         if step is None:
             return None
-        sizes = self._manager.restore(step, args=ocp.args.Composite(sizes=ocp.args.JsonRestore()))["sizes"]
+        sizes = self._read(step, "sizes", ocp.args.JsonRestore())
         if sizes != trainer.config.sizes():
-            raise ValueError(f"the checkpoint is of a model of {sizes}, this one has {trainer.config.sizes()}")
-        content = ocp.args.Composite(state=ocp.args.StandardRestore(trainer.abstract))
-        return self._manager.restore(step, args=content)["state"]
+            raise ValueError(
+                f"the checkpoint is of a model of {sizes}, this one has {trainer.config.sizes()}: "
+                "give the same model, or another folder"
+            )
+        return self._read(step, "state", ocp.args.StandardRestore(trainer.abstract))
+
+    def _read(self, step: int, item: str, how: Any) -> Any:
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**{item: how}))[item]
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(
+                f"the checkpoint {self.folder / str(step)} cannot be read: move it away to go on from the one before, "
+                f"or give another folder ({str(error).splitlines()[0]})"
+            ) from error

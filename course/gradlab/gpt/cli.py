@@ -11,6 +11,7 @@ from gradlab.gpt.config import PRESETS, Config, Recipe
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 # As a shell says it of a program that Ctrl-C has ended.
 INTERRUPTED = 130
+NOT_SAVED = "nothing is saved without --checkpoints"
 
 
 def _option(text: str) -> typer.models.OptionInfo:
@@ -34,7 +35,7 @@ def main(
     characters: Annotated[int, _option("Length of the text to train on.")] = 1_000_000,
     checkpoints: Annotated[Path | None, _option("Folder to save in, and to resume from.")] = None,
     every: Annotated[int, _option("Steps between checkpoints.")] = 100,
-    report: Annotated[int, _option("Steps between lines of the log.")] = 10,
+    report: Annotated[int, typer.Option(help="Steps between lines of the log.", min=1)] = 10,
 ) -> None:
     """Parse, join the other processes, train."""
     from gradlab import distributed
@@ -47,7 +48,7 @@ def main(
         config = _preset(preset).but(dtype=dtype, remat=remat, scan=scan)
         recipe = Recipe(steps, batch, accumulation, rate, warmup, seed=seed)
         _train(config, recipe, (data, model), characters, checkpoints, every, report)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if distributed.is_loss_of_process(error):
             _leave(member, checkpoints, error)
         _stop(member, str(error), 1)
@@ -56,7 +57,8 @@ def main(
             raise
         _leave(member, checkpoints, error)
     except KeyboardInterrupt:
-        _stop(member, "interrupted", INTERRUPTED)
+        again = f"the same command goes on from the last checkpoint in {checkpoints}" if checkpoints else NOT_SAVED
+        _stop(member, f"interrupted; {again}.", INTERRUPTED)
 
 
 def _preset(name: str) -> Config:
@@ -100,6 +102,8 @@ def _train(
     with Checkpoints(folder, every=every) if folder else nullcontext() as checkpoints:
         if checkpoints and checkpoints.latest is not None:
             say(f"goes on from the checkpoint of step {checkpoints.latest}")
+            if checkpoints.latest >= recipe.steps:
+                say(f"{recipe.steps} steps are done already: give more --steps to train on")
         finished = train(trainer, corpus.train, checkpoints=checkpoints, report=show)
         say(f"held-out loss {held_out_loss(trainer, finished.state, corpus):.6f} nats a token")
 

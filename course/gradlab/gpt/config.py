@@ -1,5 +1,6 @@
 """The sizes of a GPT, and the recipe by which it is trained."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,6 +10,8 @@ from gradlab.corpus import ALPHABET
 TILE = 128
 # Below this many words the output layer is no large part of the work, and is left as it is.
 LARGE_VOCABULARY = 1024
+# float16 has too small a range to be used without scaling the loss.
+DTYPES = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Config:
         dtype: of activations and of the copies of weights that enter a product. Weights themselves are float32.
         remat: a name of `gradlab.gpt.remat.POLICIES`.
         scan: one compiled block in a loop, or as many copies of it as there are layers.
+
+    Raises ValueError, with the field's name, for a size below 1, heads that do not divide the width, another dtype.
     """
 
     vocabulary: int = len(ALPHABET)
@@ -36,6 +41,9 @@ class Config:
     scan: bool = True
 
     def __post_init__(self) -> None:
+        _at_least(1, self, _SIZES)
+        if self.dtype not in DTYPES:
+            raise ValueError(f"there is no dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}")
         if self.width % self.heads:
             raise ValueError(f"heads must divide width: {self.width} / {self.heads} is not whole")
 
@@ -65,6 +73,13 @@ class Config:
 
 _SIZES = ("vocabulary", "context", "width", "layers", "heads")
 
+
+def _at_least(least: int, it: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        if getattr(it, name) < least:
+            raise ValueError(f"{name} must be at least {least}, not {getattr(it, name)}")
+
+
 PRESETS = {
     # Seconds and minutes on two cores.
     "tiny": Config(),
@@ -90,6 +105,8 @@ class Recipe:
         decay: weight decay of matrices; biases and norms have none.
         clip: largest norm of the gradient.
         seed: of the initial weights and of the order of the data.
+
+    Raises ValueError, with the name of the field, for a number that is too small; accumulation must divide batch.
     """
 
     steps: int = 200
@@ -102,5 +119,10 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _at_least(1, self, ("steps", "batch", "accumulation"))
+        _at_least(0, self, ("warmup", "seed", "decay"))
+        for name in ("rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a positive number, not {getattr(self, name)}")
         if self.batch % self.accumulation:
             raise ValueError(f"accumulation must divide batch: {self.batch} / {self.accumulation} is not whole")

@@ -43,9 +43,12 @@ STACK = "blocks"
 def make_mesh(data: int | None = None, model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of `data` x `model` devices; without `data`, as many as there are.
 
-    Raises ValueError where the devices do not suffice, or `model` does not divide them.
+    Raises ValueError where the devices do not suffice, `model` does not divide them, or a number is below 1.
     """
     devices = jax.devices() if devices is None else devices
+    for axis, count in zip(AXES, (data, model), strict=True):
+        if count is not None and count < 1:
+            raise ValueError(f"a mesh has at least 1 device along {axis!r}, not {count}")
     if data is None:
         data, rest = divmod(len(devices), model)
         if rest or not data:
