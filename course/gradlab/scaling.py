@@ -48,9 +48,14 @@ def fit(sizes: Float[np.ndarray, " n"], losses: Float[np.ndarray, " n"]) -> Law:
         sizes: parameters (or tokens, or operations) of each run, at least 4 different ones.
         losses: of the same runs.
 
-    Raises ValueError for fewer sizes: three constants pass through three points, whatever the truth.
+    Raises ValueError for fewer sizes: three constants pass through three points, whatever the truth. And where there
+    are not as many losses as sizes, or one of them is no positive number.
     """
     sizes, losses = np.asarray(sizes, float), np.asarray(losses, float)
+    if sizes.shape != losses.shape:
+        raise ValueError(f"{sizes.size} sizes and {losses.size} losses: each run has one of both")
+    if not (np.isfinite([sizes, losses]).all() and (sizes > 0).all() and (losses > 0).all()):
+        raise ValueError("sizes and losses must be positive numbers: a run that diverged says nothing of the law")
     if len(set(sizes)) <= PARAMETERS:
         raise ValueError(
             f"a law of {PARAMETERS} constants needs at least {PARAMETERS + 1} sizes, got {len(set(sizes))}"
@@ -73,7 +78,11 @@ def predict(law: Law, size: float, *, probability: float = 0.9) -> Prediction:
     The law is linear in its constants near the fit (the delta method), the scatter of runs is the same at all sizes,
     and few runs make wide tails (Student's t): `law(size) +- t s sqrt(1 + g' (J'J)^-1 g)`, with J the derivatives at
     the fitted runs and g those at `size`. Seber and Wild (1989), section 5.1.
+
+    Raises ValueError for a size that is not positive, or a probability that is not between 0 and 1.
     """
+    if not size > 0 or not 0 < probability < 1:
+        raise ValueError(f"size {size} must be positive, and probability {probability} between 0 and 1")
     runs, target = _derivatives(law, np.asarray(law.sizes)), _derivatives(law, np.array([size]))[0]
     # One scale for each column, else the inverse is of numbers that differ by many orders.
     scale = np.linalg.norm(runs, axis=0)

@@ -50,7 +50,7 @@ def test_the_plan_of_the_compiler_beside_the_estimate():
         for remat, plan in zip(("none", "full"), plans, strict=True):
             config, own = PRESETS[preset].but(remat=remat), sequences // devices
             memory = training_memory(config, own, devices=devices, stage=3, remat=remat)
-            estimate = (memory.gradients + memory.activations + logit_bytes(config, own) / 2) / 2**30
+            estimate = (memory.gradients + memory.activations + logit_bytes(config, own)) / 2**30
             says(f"| {estimate:.1f} | {plan:.1f} |")
     layer = activation_bytes(Config(layers=1), 1, fused_attention=True)
     assert layer == 32 * Config().context * Config().width

@@ -9,11 +9,14 @@ from gradlab.costs import (
     data_parallel,
     flops_per_token,
     fully_sharded,
+    logit_bytes,
     mfu,
     parameter_count,
     ring_all_reduce,
     state_memory,
+    tensor_parallel,
     training_flops,
+    tree_all_reduce,
 )
 from gradlab.costs.communication import Link
 from gradlab.gpt.config import PRESETS, Config
@@ -147,3 +150,33 @@ def test_a_stage_that_there_is_not_is_refused():
         state_memory(1, stage=4)
     with pytest.raises(ValueError, match="'dots'"):
         activation_bytes(GPT3, 1, remat="dots")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: state_memory(1e9, devices=0),
+        lambda: activation_bytes(GPT3, 1, tensor=0),
+        lambda: logit_bytes(GPT3, 1, tensor=-1),
+        lambda: ring_all_reduce(1e9, 0),
+        lambda: tree_all_reduce(1e9, 0),
+        lambda: data_parallel(1e9, -2),
+        lambda: fully_sharded(1e9, 0),
+        lambda: tensor_parallel(GPT3, 1, 0),
+    ],
+    ids=["states", "activations", "logits", "ring", "tree", "data", "sharded", "tensor"],
+)
+def test_less_than_one_device_is_refused(asked):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        asked()
+
+
+def test_a_peak_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="peak must be a positive number"):
+        mfu(1e5, 1e9, 0)
+
+
+def test_logits_of_gpt2():
+    # 1024 tokens times 50257 words of 2 bytes: 102.9 MB, and 25.7 MB on each of four devices.
+    assert logit_bytes(PRESETS["gpt2-124m"], 1) / 1e6 == pytest.approx(102.9, abs=0.05)
+    assert logit_bytes(PRESETS["gpt2-124m"], 1, tensor=4) / 1e6 == pytest.approx(25.7, abs=0.05)

@@ -47,3 +47,24 @@ def test_the_interval_widens_with_the_distance_and_the_scatter():
 def test_three_sizes_are_too_few():
     with pytest.raises(ValueError, match="at least 4 sizes, got 3"):
         fit(np.array([1e4, 1e5, 1e6, 1e6]), np.array([3.0, 2.5, 2.2, 2.3]))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "losses", "words"),
+    [
+        (SIZES, np.ones(7), "8 sizes and 7 losses"),
+        (SIZES, np.full(8, np.nan), "positive numbers"),
+        (-SIZES, np.ones(8), "positive numbers"),
+    ],
+    ids=["lengths", "diverged", "negative"],
+)
+def test_runs_that_are_none_are_refused(sizes, losses, words):
+    with pytest.raises(ValueError, match=words):
+        fit(sizes, losses)
+
+
+@pytest.mark.parametrize(("size", "probability"), [(0.0, 0.9), (1e6, 90), (1e6, 1.0)])
+def test_a_question_without_an_answer_is_refused(size, probability):
+    fitted = fit(SIZES, law(1.69, 406.4, 0.34)(SIZES))
+    with pytest.raises(ValueError, match=r"must be positive, and probability .* between 0 and 1"):
+        predict(fitted, size, probability=probability)

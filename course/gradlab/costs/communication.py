@@ -1,11 +1,13 @@
 """Bytes that a device sends, messages one after the other, and the time that they take.
 
-n devices in a ring; `size` is in bytes, of the whole array (of all parts together where it is divided).
+n devices in a ring; `size` is in bytes, of the whole array (of all parts together where it is divided). Each raises
+ValueError for less than one device.
 """
 
 import math
 from dataclasses import dataclass
 
+from gradlab.costs.memory import at_least_one
 from gradlab.gpt.config import Config
 
 
@@ -37,7 +39,7 @@ class Traffic:
 
 def all_gather(size: float, n: int) -> Traffic:
     """Each has an n-th, all get the whole: n - 1 messages of an n-th."""
-    return Traffic(size * (n - 1) / n, n - 1)
+    return Traffic(size * (n - 1) / at_least_one("n", n), n - 1)
 
 
 def reduce_scatter(size: float, n: int) -> Traffic:
@@ -58,11 +60,11 @@ def tree_all_reduce(size: float, n: int) -> Traffic:
 
     About `2 size` bytes, but only `2 log2 n` messages: better than a ring for small arrays on many devices.
     """
-    return Traffic(2 * size if n > 1 else 0.0, 2 * math.ceil(math.log2(n)))
+    return Traffic(2 * size if n > 1 else 0.0, 2 * math.ceil(math.log2(at_least_one("n", n))))
 
 
 def data_parallel(parameters: float, n: int, *, itemsize: int = 4) -> Traffic:
-    """One step: the gradients are summed over all, `2 (n - 1) / n` of their size."""
+    """One step: the gradients, of `itemsize` bytes each, are summed over all: `2 (n - 1) / n` of their size."""
     return ring_all_reduce(parameters * itemsize, n)
 
 

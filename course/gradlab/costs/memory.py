@@ -35,6 +35,13 @@ class Memory:
         return self.parameters + self.gradients + self.optimizer + self.activations
 
 
+def at_least_one(name: str, count: int) -> int:
+    """`count`, of devices. Raises ValueError, with the argument's name, where there is none."""
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, not {count}")
+    return count
+
+
 def parameter_count(config: Config, *, padded: bool = False) -> int:
     """Parameters of a GPT with tied embedding, all biases and two norms a block; `padded` as the trainer has it."""
     d, f = config.width, config.hidden
@@ -57,8 +64,9 @@ def state_memory(
             fully sharded data parallelism does) parameters too.
         bytes_per: see `MIXED_ADAM` and `FLOAT32_ADAM`.
 
-    Raises ValueError for another stage.
+    Raises ValueError for another stage, and for less than one device.
     """
+    at_least_one("devices", devices)
     if stage not in (0, 1, 2, 3):
         raise ValueError(f"ZeRO has the stages 0, 1, 2 and 3, not {stage}")
     share = [devices if stage >= first else 1 for first in (3, 2, 1)]
@@ -95,8 +103,9 @@ def activation_bytes(
         itemsize: bytes of a number.
         tensor: devices that each matrix of a block is cut over.
 
-    Raises ValueError for another name of a policy.
+    Raises ValueError for another name of a policy, and for less than one device.
     """
+    at_least_one("tensor", tensor)
     c = config
     if remat not in ("none", "weights", "full"):
         raise ValueError(f"no formula for remat {remat!r}: there are none, weights and full")
@@ -113,9 +122,12 @@ def activation_bytes(
     return c.layers * (kept * stream * itemsize + inner + masks)
 
 
-def logit_bytes(config: Config, sequences: int, *, tensor: int = 1) -> float:
-    """The output layer's logits in float32, on one of `tensor` devices that divide the vocabulary."""
-    return sequences * config.context * config.vocabulary / tensor * 4
+def logit_bytes(config: Config, sequences: int, *, itemsize: int = 2, tensor: int = 1) -> float:
+    """The output layer's logits for its backward pass, on one of `tensor` devices that divide the vocabulary.
+
+    `itemsize` is of the product's result: what the loss makes of it in float32 is never in memory as a whole.
+    """
+    return sequences * config.context * config.vocabulary * itemsize / at_least_one("tensor", tensor)
 
 
 def training_memory(config: Config, sequences: int, *, devices: int = 1, stage: int = 0, remat: str = "none") -> Memory:

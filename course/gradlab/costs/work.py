@@ -27,6 +27,8 @@ def training_flops(parameters: float, tokens: float) -> float:
 def mfu(tokens_per_second: float, flops_a_token: float, peak: float) -> float:
     """Model FLOPs utilisation, from 0 to 1: operations that the model needs, over those that the chips could do.
 
-    `peak` is of all chips together, in operations a second.
+    `peak` is of all chips together, in operations a second. Raises ValueError where it is not positive.
     """
+    if not peak > 0:
+        raise ValueError(f"peak must be a positive number of operations a second, not {peak}")
     return tokens_per_second * flops_a_token / peak

@@ -88,7 +88,7 @@ def activations(parameters: Sequence[Placed], mesh: Mapping[str, int], context: 
     return {
         name: (
             activation_bytes(config, 1, fused_attention=True, dropout=True, itemsize=itemsize, tensor=layers)
-            + logit_bytes(config, 1, tensor=words)
+            + logit_bytes(config, 1, itemsize=itemsize, tensor=words)
         )
         / mesh["data"]
         for name, itemsize in ITEMSIZES.items()
