@@ -326,7 +326,8 @@ def tensor_parallel_mlp(
         mesh: the devices, with the axes "data" and "model".
 
     Returns:
-        The outputs, cut like `x`. The program has one all-reduce and no other collective. GELU is `jax.nn.gelu`.
+        The outputs, cut like `x`, by a `jax.shard_map` with one all-reduce and no other collective in it. GELU is
+        `jax.nn.gelu`.
     """
 
     ### BEGIN SOLUTION
@@ -397,7 +398,7 @@ def tensor_parallel_attention(
         mesh: the devices, with the axes "data" and "model".
 
     Returns:
-        The outputs, cut like `x`. The program has one all-reduce and no other collective.
+        The outputs, cut like `x`, by a `jax.shard_map` with one all-reduce and no other collective in it.
     """
 
     ### BEGIN SOLUTION
@@ -477,8 +478,8 @@ def fsdp_gradients(
         mesh: the devices, with the axes "data" and "model"; "model" divides nothing here.
 
     Returns:
-        The mean loss over the whole batch, and its gradients, cut like `params`. The program gathers weights and
-        reduce-scatters gradients; nothing larger than the loss is all-reduced.
+        The mean loss over the whole batch, and its gradients, cut like `params`, by a `jax.shard_map` that gathers weights
+        and reduce-scatters gradients; nothing larger than the loss is all-reduced.
     """
 
     ### BEGIN SOLUTION
@@ -729,7 +730,8 @@ def deep_loss(
         remat: whether the gradient keeps only the inputs of the layers, and recomputes the rest.
 
     Returns:
-        The mean of the squares of the last layer's output. The traced program is as long for many layers as for few.
+        The mean of the squares of the last layer's output. The traced program is as long for many layers as for few, with
+        remat and without.
     """
 
     ### BEGIN SOLUTION
@@ -857,7 +859,8 @@ hidden.mixed_precision_step(mixed_precision_step)
 #
 # Each process reads its own rows of the batch, and no other. `process_rows` says which. `global_batch` makes of them the
 # array that all processes share: `jax.make_array_from_process_local_data(sharding, rows)` takes the rows of this process and
-# puts each where it belongs. With one process, its rows are all rows, and the same code runs.
+# puts each where it belongs. With one process, its rows are all rows, and the same code runs. `jax.device_put` does not do:
+# it takes what it is given for the whole batch, and refuses it where processes give different rows.
 #
 # <details><summary>Hint 1: an idea</summary>
 #

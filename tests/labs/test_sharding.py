@@ -135,7 +135,7 @@ def test_shapes_are_those_of_the_gpt_and_its_own_specs_pass():
     asked = gpt_shapes(8, 32, 8, 96, 16)
     assert {name: real[name] for name in asked} == asked
     kernels = {name: shape for name, shape in asked.items() if name.endswith("kernel")}
-    assert sharding_verdicts.fully_cut(lambda name, _: spec_of(name), kernels) == sharding_verdicts.FULLY_CUT
+    assert sharding_verdicts.cut_by(lambda name, _: spec_of(name), kernels, 8) == sharding_verdicts.EVENLY_CUT
 
 
 def test_training_together_learns_alone_too():

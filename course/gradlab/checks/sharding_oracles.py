@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from scipy.stats import t as student_t
 
 from gradlab.shards import grid
 
@@ -137,3 +138,20 @@ def deep_loss(layers: dict, x: np.ndarray) -> float:
 def power_law(sizes: np.ndarray, floor: float, factor: float, exponent: float) -> np.ndarray:
     """`floor + factor * size ** -exponent`."""
     return floor + factor * np.asarray(sizes, Wide) ** -exponent
+
+
+def interval_width(
+    sizes: np.ndarray, size: float, spread: float, level: float, *, floor: float, factor: float, exponent: float
+) -> float:
+    """How wide the interval of a new run's loss is where the noise has the standard deviation `spread`.
+
+    Only the span of the law's slopes counts, so that floor and factor, which scale them, do not.
+    """
+    del floor, factor
+
+    def slopes(at: np.ndarray) -> np.ndarray:
+        return np.stack([np.ones_like(at), at**-exponent, at**-exponent * np.log(at)])
+
+    basis, here = np.linalg.qr(slopes(np.asarray(sizes)).T).R, slopes(np.array(size))
+    new_run = math.sqrt(1 + float(np.sum(np.linalg.solve(basis.T, here) ** 2)))
+    return 2 * float(student_t.ppf((1 + level) / 2, len(sizes) - 3)) * spread * new_run

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from jax.sharding import PartitionSpec
 
 Shape = tuple[int, ...]
-FULLY_CUT = "a shard is an eighth of its matrix, and no layer is cut"
+EVENLY_CUT = "in equal shards over all of these devices, and no layer is cut"
+LIKE_COLUMNS = "whole, or cut as their columns"
+_MESH = {"data": 2, "model": 4}
 
 
 def on_axis(axis: int | None) -> str:
@@ -35,16 +37,31 @@ def whole(spec: object, shape: Shape) -> bool:
     return not any(names_by_axis(spec, shape))
 
 
-def fully_cut(partition: Callable[[str, Shape], object], shapes: dict[str, Shape]) -> str:
-    """Whether each of the stacked matrices is cut along both axes of a mesh of 2 x 4 devices, evenly, layers whole."""
-    sizes = {"data": 2, "model": 4}
+def _shares(names: list[tuple[str, ...]]) -> list[int]:
+    """Into how many parts a mesh of 2 x 4 devices cuts each axis."""
+    return [math.prod(_MESH.get(axis, 1) for axis in cut) for cut in names]
+
+
+def cut_by(partition: Callable[[str, Shape], object], shapes: dict[str, Shape], count: int) -> str:
+    """Whether each array is cut evenly into `count` shards by a mesh of 2 x 4 devices, layers whole."""
     for name, shape in shapes.items():
         names = names_by_axis(partition(name, shape), shape)
+        if names[0] and name.startswith("blocks."):
+            return f"{name}: the axis of the layers is cut"
+        parts = _shares(names)
+        if any(length % part for length, part in zip(shape, parts, strict=True)):
+            return f"{name}: an axis is cut unevenly"
+        if math.prod(parts) != count:
+            return f"{name}: of 2 x 4 devices each holds one part in {math.prod(parts)}"
+    return EVENLY_CUT
+
+
+def biases(partition: Callable[[str, Shape], object], shapes: dict[str, Shape]) -> str:
+    """Whether the stacked biases of columns are cut on their first axis after the layers, or not at all."""
+    for name, shape in shapes.items():
+        names = names_by_axis(partition(f"blocks.{name}", shape), shape)
         if names[0]:
-            return "the axis of the layers is cut"
-        parts = [math.prod(sizes.get(axis, 1) for axis in cut) for cut in names]
-        if any(length % count for length, count in zip(shape, parts, strict=True)):
-            return "an axis is cut unevenly"
-        if math.prod(parts) != 8:
-            return "a device holds more than an eighth"
-    return FULLY_CUT
+            return f"{name}: the axis of the layers is cut"
+        if any(names[2:]) or shape[1] % _shares(names)[1]:
+            return f"{name}: cut elsewhere than its columns"
+    return LIKE_COLUMNS

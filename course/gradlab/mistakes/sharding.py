@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from scipy.stats import t as student_t
 
 from gradlab.checks.mistake import mistake
 
@@ -114,6 +115,80 @@ def everything_is_cut_by_tensor_parallelism(batch, sequence, width, heads, layer
     return layers * sequence * batch * width * (2 if recompute == "full" else (34 + scores) / tensor)
 
 
+@mistake(of="memory_per_device")
+def each_stage_cuts_one_kind(parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12):
+    """Stage 1 is for the optimizer, stage 2 for the gradients, stage 3 for the parameters.
+
+    Stages add up: what stage 1 has cut stays cut in stages 2 and 3.
+    """
+    cut = {"parameters": zero_stage == 3, "gradients": zero_stage == 2, "optimizer": zero_stage == 1}
+    return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
+
+
+@mistake(of="memory_per_device")
+def every_stage_comes_one_too_late(
+    parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12
+):
+    """The first stage is number 0.
+
+    Stage 0 cuts nothing. Stage 1 cuts the optimizer's numbers already.
+    """
+    cut = {"parameters": zero_stage > 3, "gradients": zero_stage > 2, "optimizer": zero_stage > 1}
+    return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
+
+
+@mistake(of="memory_per_device")
+def the_sizes_that_are_given_are_ignored(
+    parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12
+):
+    """Mixed precision is 2, 2 and 12 bytes.
+
+    By default. Other precisions and optimizers have others: use the three arguments.
+    """
+    cut = {"parameters": zero_stage >= 3, "gradients": zero_stage >= 2, "optimizer": zero_stage >= 1}
+    return _held(parameters, devices, _sizes(2, 2, 12), cut)
+
+
+@mistake(of="memory_per_device")
+def shares_are_fractions(parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12):
+    """A share is the number of parameters, divided.
+
+    A device holds no part of a parameter. Round up to a whole number of them, then multiply by the bytes.
+    """
+    sizes, first = _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), {"parameters": 3, "gradients": 2}
+    return {k: b * parameters / (devices if zero_stage >= first.get(k, 1) else 1) for k, b in sizes.items()}
+
+
+@mistake(of="memory_per_device", position=1)
+def one_layer_stands_for_all(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """The formula gives the activations.
+
+    Of one layer. All layers keep theirs until the backward pass gets there.
+    """
+    scores = 5 * heads * sequence / (width * tensor) if recompute == "none" else 0
+    return sequence * batch * width * (2 if recompute == "full" else 10 + 24 / tensor + scores)
+
+
+@mistake(of="memory_per_device", position=1)
+def selective_keeps_the_scores(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """Selective recomputation is a matter of time, not of memory.
+
+    The scores are what it computes again, and so they are not kept: the last term goes.
+    """
+    bracket = 10 + 24 / tensor + 5 * heads * sequence / (width * tensor)
+    return layers * sequence * batch * width * (2 if recompute == "full" else bracket)
+
+
+@mistake(of="memory_per_device", position=1)
+def inputs_of_layers_are_cut(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """With full recomputation as well, a device keeps one part in t.
+
+    A layer's input is whole on every device of a tensor-parallel group: 2 s b h, whatever t is.
+    """
+    scores = 5 * heads * sequence / (width * tensor) if recompute == "none" else 0
+    return layers * sequence * batch * width * (2 / tensor if recompute == "full" else 10 + 24 / tensor + scores)
+
+
 # --- flops_per_token
 
 
@@ -178,6 +253,82 @@ def the_peak_of_one_device_for_all(tokens_per_second, operations_per_token, devi
     All devices together make the tokens: the peak is that of all of them.
     """
     return tokens_per_second * operations_per_token / peak
+
+
+def _flops(layers: int, width: int, vocabulary: int, sequence: int, weight: int = 6, score: int = 12) -> int:
+    return weight * (12 * layers * width**2 + vocabulary * width) + score * layers * sequence * width
+
+
+@mistake(of="flops_per_token")
+def recomputation_counts(layers, width, vocabulary, sequence):
+    """A forward pass is made twice, so it counts twice.
+
+    Only what the model needs is counted: one forward pass and one backward pass, however often the machine works.
+    """
+    return _flops(layers, width, vocabulary, sequence, weight=8, score=16)
+
+
+@mistake(of="flops_per_token")
+def the_backward_pass_costs_as_much_as_the_forward(layers, width, vocabulary, sequence):
+    """Forward and backward are two passes of the same work.
+
+    Backward there are two products for each one forward: a gradient for the weights, and one for the input.
+    """
+    return _flops(layers, width, vocabulary, sequence, weight=4, score=8)
+
+
+@mistake(of="flops_per_token")
+def attention_grows_with_the_square(layers, width, vocabulary, sequence):
+    """Attention costs the square of the sequence.
+
+    All tokens together do. One token looks at T others, once.
+    """
+    return _flops(layers, width, vocabulary, sequence, score=12 * sequence)
+
+
+@mistake(of="flops_per_token")
+def embeddings_cost_twice(layers, width, vocabulary, sequence):
+    """Both ends of the model have a matrix of vocabulary times width.
+
+    At the input a row is looked up, and nothing is multiplied. Only the output layer costs.
+    """
+    return _flops(layers, width, 2 * vocabulary, sequence)
+
+
+@mistake(of="flops_per_token")
+def attention_of_one_layer(layers, width, vocabulary, sequence):
+    """Attention takes 12 T d operations.
+
+    In each layer, as the weights do.
+    """
+    return 6 * (12 * layers * width**2 + vocabulary * width) + 12 * sequence * width
+
+
+@mistake(of="flops_per_token", position=1)
+def a_utilisation_in_percent(tokens_per_second, operations_per_token, devices, peak):
+    """Utilisation is a percentage.
+
+    Here it is a number from 0 to 1.
+    """
+    return 100 * tokens_per_second * operations_per_token / (devices * peak)
+
+
+@mistake(of="flops_per_token", position=1)
+def multiplied_by_the_devices(tokens_per_second, operations_per_token, devices, peak):
+    """More devices do more.
+
+    The tokens are those of all devices already. What grows with their number is what they could do: divide by it.
+    """
+    return tokens_per_second * operations_per_token * devices / peak
+
+
+@mistake(of="flops_per_token", position=1)
+def peak_over_rate(tokens_per_second, operations_per_token, devices, peak):
+    """The peak is compared with the rate.
+
+    The other way round: what is reached, over what could be.
+    """
+    return devices * peak / (tokens_per_second * operations_per_token)
 
 
 # --- tensor_parallel_mlp
@@ -265,7 +416,8 @@ def weights_are_gathered(x, up, up_bias, down, down_bias, mesh):
 def nothing_is_cut(x, up, up_bias, down, down_bias, mesh):
     """P() for the weights: shard_map will cut them.
 
-    P() means whole on every device. Each of them then does the work of all.
+    P() means whole on every device, which then does the work of all. Sharding constraints cut nothing in the program
+    that you write: the check reads it before the compiler, so use shard_map.
     """
     run = lambda x, a, b, c, d: _hidden(x, a, b) @ c + d[None]  # noqa: E731
     return _on_mesh(run, mesh, (HALVES, P(), P(), P(), P()), HALVES, (x, up, up_bias, down, down_bias))
@@ -278,6 +430,76 @@ def added_over_all_devices(x, up, up_bias, down, down_bias, mesh):
     Devices along "data" have other rows of the batch. Only those along "model" hold parts of the same sum.
     """
     run = lambda x, a, b, c, d: jax.lax.psum(_hidden(x, a, b) @ c, ("data", "model")) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
+
+
+@mistake(of="tensor_parallel_mlp")
+def added_along_data(x, up, up_bias, down, down_bias, mesh):
+    """A sum over devices goes along "data".
+
+    Along "data" lie other rows of the batch. Parts of the same rows lie along "model".
+    """
+    run = lambda x, a, b, c, d: jax.lax.psum(_hidden(x, a, b) @ c, "data") + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
+
+
+@mistake(of="tensor_parallel_mlp")
+def the_last_bias_is_forgotten(x, up, up_bias, down, down_bias, mesh):
+    """Only the first matrix has a bias.
+
+    Both have one. The second is added to the whole sum.
+    """
+    run = lambda x, a, b, c, d: add_up(_hidden(x, a, b) @ c)  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def no_gelu(x, up, up_bias, down, down_bias, mesh):
+    """Two matrices, one after the other.
+
+    Between them stands GELU: without it both are one matrix.
+    """
+    run = lambda x, a, b, c, d: add_up((x @ a + b[None]) @ c) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def the_first_bias_after_gelu(x, up, up_bias, down, down_bias, mesh):
+    """Activate, then shift.
+
+    The bias shifts what GELU is given: it is added before.
+    """
+    run = lambda x, a, b, c, d: add_up((jax.nn.gelu(x @ a) + b[None]) @ c) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def the_exact_gelu(x, up, up_bias, down, down_bias, mesh):
+    """GELU is x times the normal distribution.
+
+    `jax.nn.gelu` without further arguments is its approximation by a tanh, as in GPT-2: that is asked for here.
+    """
+    run = lambda x, a, b, c, d: add_up(jax.nn.gelu(x @ a + b[None], approximate=False) @ c) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def the_batch_is_whole(x, up, up_bias, down, down_bias, mesh):
+    """Tensor parallelism cuts weights, so x stays whole.
+
+    Along "data" every device would do the work of all. The rows of x are cut along that axis.
+    """
+    run = lambda x, a, b, c, d: add_up(_hidden(x, a, b) @ c) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, (P(), *MLP[1:]), P(), (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def two_collectives_for_one(x, up, up_bias, down, down_bias, mesh):
+    """The last bias, divided, is added up by a sum of its own.
+
+    That is a second all-reduce. Add the bias after the first, or its share before it.
+    """
+    run = lambda x, a, b, c, d: add_up(_hidden(x, a, b) @ c) + add_up(d / jax.lax.axis_size("model"))[None]  # noqa: E731
     return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
 
 
@@ -355,6 +577,61 @@ def keys_and_values_are_whole(x, query, key, value, out, mesh):
         return add_up(_back(jax.nn.dot_product_attention(queries, k, v, is_causal=True), o))
 
     return _on_mesh(run, mesh, (HALVES, COLUMNS, P(), P(), ROWS), HALVES, (x, query, key, value, out), check=False)
+
+
+def _scored(x: Any, query: Any, key: Any, value: Any, scale: float | None = None) -> Any:
+    q, k, v = (jnp.einsum("bsw,whe->bshe", x, w) for w in (query, key, value))
+    return jax.nn.dot_product_attention(q, k, v, is_causal=True, scale=scale)
+
+
+@mistake(of="tensor_parallel_attention")
+def scores_are_not_scaled(x, query, key, value, out, mesh):
+    """Softmax of queries times keys.
+
+    The scores are divided by the root of a head's size first. `attend` does that.
+    """
+    run = lambda x, q, k, v, o: add_up(_back(_scored(x, q, k, v, 1.0), o))  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def heads_are_averaged(x, query, key, value, out, mesh):
+    """Devices agree by taking the mean.
+
+    The heads' parts are terms of one sum. A mean divides it by the number of devices.
+    """
+    run = lambda x, q, k, v, o: jax.lax.pmean(_back(_attended(x, q, k, v), o), "model")  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def heads_are_added_along_data(x, query, key, value, out, mesh):
+    """A sum over devices goes along "data".
+
+    Along "data" lie other sequences. The other heads of the same ones lie along "model".
+    """
+    run = lambda x, q, k, v, o: jax.lax.psum(_back(_attended(x, q, k, v), o), "data")  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out), check=False)
+
+
+@mistake(of="tensor_parallel_attention")
+def heads_are_added_over_all_devices(x, query, key, value, out, mesh):
+    """A sum over devices is a sum over all of them.
+
+    Devices along "data" have other sequences. Only those along "model" hold parts of the same sum.
+    """
+    run = lambda x, q, k, v, o: jax.lax.psum(_back(_attended(x, q, k, v), o), ("data", "model"))  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out), check=False)
+
+
+@mistake(of="tensor_parallel_attention")
+def queries_and_keys_change_places(x, query, key, value, out, mesh):
+    """A product of queries and keys is the same in both orders.
+
+    Its transpose is. Each row belongs to a query, and softmax goes along the keys.
+    """
+    run = lambda x, q, k, v, o: add_up(_back(_attended(x, k, q, v), o))  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
 
 
 # --- fsdp_gradients
@@ -480,6 +757,79 @@ def gradients_are_gathered_again(loss, params, x, y, mesh):
     return _fsdp(run, mesh, (params, x, y), out=P())
 
 
+@mistake(of="fsdp_gradients")
+def divided_twice(loss, params, x, y, mesh):
+    """The mean is divided by the number of devices, and so is the sum.
+
+    Where the loss is a mean over devices already, its gradient is too. Divide once.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, each(lambda g: g / jax.lax.axis_size("data") ** 2, _scatter(gradients))
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def divided_by_the_rows(loss, params, x, y, mesh):
+    """A mean is a sum over the number of rows.
+
+    The loss of each device is a mean over its rows already. What is left is the number of devices.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, each(lambda g: g / len(x), _scatter(gradients))
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def divided_by_all_devices_of_the_mesh(loss, params, x, y, mesh):
+    """The number of devices is the size of the mesh.
+
+    Along "model" the rows are the same. Only the devices along "data" have gradients of their own to be averaged.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, each(lambda g: g / mesh.size, _scatter(gradients))
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def losses_are_added(loss, params, x, y, mesh):
+    """The loss of the batch is the sum of the devices' losses.
+
+    Each of them is a mean. The mean of the batch is the mean of means, not their sum.
+    """
+
+    def run(w, x, y):
+        value, gradients = jax.value_and_grad(loss)(_join(w), x, y)
+        return jax.lax.psum(value, "data"), each(lambda g: g / jax.lax.axis_size("data"), _scatter(gradients))
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def cut_along_the_second_axis(loss, params, x, y, mesh):
+    """Columns are as good as rows.
+
+    They would be, but the rest of the program expects slices of the first axis.
+    """
+    cut = P(None, "data")
+
+    def run(w, x, y):
+        whole = each(lambda part: jax.lax.all_gather(part, "data", axis=1, tiled=True), w)
+        value, gradients = _local(loss, whole, x, y)
+        scatter = partial(jax.lax.psum_scatter, axis_name="data", scatter_dimension=1, tiled=True)
+        return value, each(lambda g: scatter(g) / jax.lax.axis_size("data"), gradients)
+
+    return _fsdp(run, mesh, (params, x, y), weights=cut, out=cut)
+
+
 # --- start_training
 
 
@@ -569,6 +919,62 @@ def updates_are_subtracted(loss, optimizer):
     return jax.jit(step, donate_argnums=(0, 1))
 
 
+@mistake(of="start_training")
+def axes_change_places(optimizer, params, specs, mesh):
+    """The entries of a spec are the axes of the mesh, in its order.
+
+    They are the axes of the array, in the array's order. Give the spec as it is.
+    """
+    own = {name: jax.device_put(w, NamedSharding(mesh, P(*reversed(specs[name])))) for name, w in params.items()}
+    return own, optimizer.init(own)
+
+
+@mistake(of="start_training")
+def only_the_moments_are_cut(optimizer, params, specs, mesh):
+    """The moments are the larger part, so they are cut.
+
+    The weights have specs too.
+    """
+    return _whole(params, mesh), optimizer.init(_placed(params, specs, mesh))
+
+
+@mistake(of="start_training", position=1)
+def only_the_state_is_donated(loss, optimizer):
+    """The moments are the larger part, so they are given away.
+
+    The old parameters are of no use either.
+    """
+    return jax.jit(partial(_update, loss, optimizer), donate_argnums=1)
+
+
+@mistake(of="start_training", position=1)
+def the_old_state_is_returned(loss, optimizer):
+    """The state is what `init` made.
+
+    `update` returns the next one. With the old one, every step is the first.
+    """
+
+    def step(params, state, x, y):
+        value, params, _ = _update(loss, optimizer, params, state, x, y)
+        return value, params, state
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+@mistake(of="start_training", position=1)
+def the_loss_after_the_step(loss, optimizer):
+    """The loss is that of the weights that are returned.
+
+    It is that of the weights that were given: it comes with the gradient, and another forward pass is not free.
+    """
+
+    def step(params, state, x, y):
+        _, params, state = _update(loss, optimizer, params, state, x, y)
+        return loss(params, x, y), params, state
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
 # --- partition
 
 
@@ -654,6 +1060,84 @@ def everything_whole(name, shape):
     return P()
 
 
+def _spec_but(over: dict) -> Any:
+    return lambda name, shape: _spec(name, shape, keys=over)
+
+
+@mistake(of="partition")
+def positions_along_model(name, shape):
+    """Both embeddings are cut alike.
+
+    Positions are added, and belong to no product that is divided along "model": they are cut along "data" alone.
+    """
+    return _spec_but({"positions.embedding": ("model",)})(name, shape)
+
+
+@mistake(of="partition")
+def positions_are_whole(name, shape):
+    """Positions are a small matter, like norms.
+
+    They are a matrix, as wide as the model. Matrices are cut along "data".
+    """
+    return _spec_but({"positions.embedding": ()})(name, shape)
+
+
+@mistake(of="partition")
+def words_are_whole_along_data(name, shape):
+    """The vocabulary is cut along "model", and that is enough.
+
+    It is the largest matrix of a small model, with its gradient and moments. Cut it along "data" as well.
+    """
+    return _spec_but({"tokens.embedding": ("model",)})(name, shape)
+
+
+@mistake(of="partition")
+def the_width_of_the_words_along_model(name, shape):
+    """An embedding is cut along its width.
+
+    As the output layer it is columns, one for each word: "model" cuts the words.
+    """
+    return _spec_but({"tokens.embedding": ("data", "model")})(name, shape)
+
+
+@mistake(of="partition")
+def stacked_biases_are_cut_by_layers(name, shape):
+    """A bias has one axis.
+
+    Stacked it has the layers in front, and these stay whole.
+    """
+    found = _spec(name, shape)
+    return P("model") if name in ("blocks.up.bias", "blocks.qkv.bias") else found
+
+
+@mistake(of="partition")
+def every_bias_is_cut(name, shape):
+    """Biases are cut like the outputs of their matrices.
+
+    Those of columns may be. What is added after a sum over devices is needed whole by each of them.
+    """
+    return _spec_but({"out.bias": ("model",), "down.bias": ("model",)})(name, shape)
+
+
+@mistake(of="partition")
+def norms_are_cut(name, shape):
+    """Everything is cut along "data".
+
+    Norms are a thousandth of the parameters, and a collective for each costs more than it saves. Leave them whole.
+    """
+    return _spec_but(dict.fromkeys(("norm.scale", "attention_norm.scale", "mlp_norm.scale"), ("data",)))(name, shape)
+
+
+@mistake(of="partition")
+def the_output_matrix_is_cut_by_columns(name, shape):
+    """All four matrices of a block are cut into columns.
+
+    What comes after the heads, and after GELU, is cut into rows: each device multiplies what it has.
+    """
+    last = ("data", *[None] * (len(shape) - 3), "model")
+    return _spec_but({"out.kernel": last, "down.kernel": last})(name, shape)
+
+
 # --- deep_loss
 
 
@@ -716,6 +1200,52 @@ def outputs_are_collected(block, layers, x, remat):
     return jnp.mean(jax.lax.scan(step, x, layers)[1] ** 2)
 
 
+@mistake(of="deep_loss")
+def a_loop_where_nothing_is_recomputed(block, layers, x, remat):
+    """The scan belongs to recomputation.
+
+    It keeps the program short in both cases.
+    """
+    return _scanned(jax.checkpoint(block), layers, x) if remat else a_loop_over_layers(block, layers, x, remat)
+
+
+@mistake(of="deep_loss")
+def products_are_kept(block, layers, x, remat):
+    """A policy that saves the products recomputes what is cheap.
+
+    It does, and the hidden units are products: they are what takes the memory. Keep the input of a layer alone.
+    """
+    policy = jax.checkpoint_policies.dots_saveable
+    return _scanned(jax.checkpoint(block, policy=policy) if remat else block, layers, x)
+
+
+@mistake(of="deep_loss")
+def the_last_layer_first(block, layers, x, remat):
+    """The order of a scan does not matter.
+
+    Each layer sees what the one before it made.
+    """
+    return _scanned(jax.checkpoint(block) if remat else block, each(lambda w: w[::-1], layers), x)
+
+
+@mistake(of="deep_loss")
+def a_sum_of_squares(block, layers, x, remat):
+    """The loss is the sum of the squares.
+
+    It is their mean: a sum grows with the batch.
+    """
+    return _scanned(jax.checkpoint(block) if remat else block, layers, x) * jnp.size(x)
+
+
+@mistake(of="deep_loss")
+def the_root_of_the_mean(block, layers, x, remat):
+    """The size of an output is the root of its mean square.
+
+    The mean of the squares is asked for, without the root.
+    """
+    return jnp.sqrt(_scanned(jax.checkpoint(block) if remat else block, layers, x))
+
+
 # --- mixed_precision_step
 
 
@@ -771,6 +1301,37 @@ def half_precision_of_the_other_kind(loss, masters, x, y, learning_rate):
     """
     slopes = jax.grad(loss)(_cast(masters, jnp.float16), _cast(x, jnp.float16), _cast(y, jnp.float16))
     return each(lambda w, g: w - learning_rate * g.astype(jnp.float32), masters, slopes)
+
+
+@mistake(of="mixed_precision_step")
+def masters_are_rounded(loss, masters, x, y, learning_rate):
+    """The weights are those that were used.
+
+    What bfloat16 has rounded off is lost for good. The update is added to the float32 weights as they were.
+    """
+    half = _cast(masters)
+    slopes = jax.grad(loss)(half, _cast(x), _cast(y))
+    return each(lambda w, g: w.astype(jnp.float32) - learning_rate * g.astype(jnp.float32), half, slopes)
+
+
+@mistake(of="mixed_precision_step")
+def a_step_uphill(loss, masters, x, y, learning_rate):
+    """The gradient is added.
+
+    It points to where the loss grows: go against it.
+    """
+    slopes = jax.grad(loss)(_cast(masters), _cast(x), _cast(y))
+    return each(lambda w, g: w + learning_rate * g.astype(jnp.float32), masters, slopes)
+
+
+@mistake(of="mixed_precision_step")
+def the_rate_is_forgotten(loss, masters, x, y, learning_rate):
+    """A step is the gradient.
+
+    It is the gradient times the learning rate.
+    """
+    slopes = jax.grad(loss)(_cast(masters), _cast(x), _cast(y))
+    return each(lambda w, g: w - g.astype(jnp.float32), masters, slopes)
 
 
 # --- process_rows
@@ -832,6 +1393,63 @@ def the_batch_stays_on_one_device(local, mesh):
     It lies on the first device of this process, and other processes know nothing of it.
     """
     return jnp.asarray(local)
+
+
+def _shared(rows: int, processes: int) -> int:
+    if rows % processes:
+        raise ValueError("the rows cannot be divided")
+    return rows // processes
+
+
+@mistake(of="process_rows")
+def the_last_row_is_included(rows, process, processes):
+    """The second number is the last row.
+
+    It is the first row that is no longer read, as in a slice: else a row of each process is lost.
+    """
+    share = _shared(rows, processes)
+    return process * share, process * share + share - 1
+
+
+@mistake(of="process_rows")
+def start_and_how_many(rows, process, processes):
+    """A range is where it starts, and how long it is.
+
+    Here the second number is where it stops.
+    """
+    share = _shared(rows, processes)
+    return process * share, share
+
+
+@mistake(of="process_rows")
+def the_last_rows_first(rows, process, processes):
+    """Who reads which rows does not matter.
+
+    The rows of the array are in the order of the processes: process 0 has the first ones.
+    """
+    share = _shared(rows, processes)
+    return rows - (process + 1) * share, rows - process * share
+
+
+@mistake(of="process_rows")
+def rows_that_are_no_whole_numbers(rows, process, processes):
+    """What divides evenly may be divided by /.
+
+    The result is a float, and a slice takes none.
+    """
+    share = _shared(rows, processes) / 1
+    return process * share, (process + 1) * share
+
+
+@mistake(of="process_rows")
+def an_assertion_refuses(rows, process, processes):
+    """An assert is an error as good as any.
+
+    Python leaves asserts out when it is told to optimise. Raise the ValueError that the docstring names.
+    """
+    if rows % processes:
+        raise AssertionError("the rows cannot be divided")
+    return process * (rows // processes), (process + 1) * (rows // processes)
 
 
 # --- fit_scaling_law
@@ -909,3 +1527,60 @@ def from_nothing_to_everything(sizes, losses, size, level=0.9):
     It says nothing. Nobody can plan a run with it.
     """
     return 0.0, float(_at(_best(sizes, losses), size)), float(np.max(losses))
+
+
+@mistake(of="fit_scaling_law")
+def the_factor_at_the_unit_size(sizes, losses):
+    """The factor of the fit is the factor of the law.
+
+    Sizes were divided by a unit for the fit. The factor is B times the unit to the power of alpha.
+    """
+    fit = _best(sizes, losses)
+    return fit | {"factor": fit["factor"] * float(np.median(sizes)) ** -fit["exponent"]}
+
+
+def _interval(sizes: Any, losses: Any, size: float, times: Any, *, noise: float = 1.0) -> tuple[float, float, float]:
+    """Around the fit, `times(degrees of freedom)` standard deviations of the law and of `noise` times the scatter."""
+    fit, sizes = _best(sizes, losses), np.asarray(sizes)
+    a, freedom = fit["exponent"], len(sizes) - 3
+    slopes = lambda at: np.stack([at**0.0, at**-a, at**-a * np.log(at)], axis=-1)  # noqa: E731
+    runs, here = slopes(sizes / sizes[0]), slopes(np.asarray(size / sizes[0]))
+    scatter = float(np.sum((_at(fit, sizes) - losses) ** 2)) / freedom
+    half = times(freedom) * np.sqrt(scatter * (here @ np.linalg.pinv(runs.T @ runs) @ here + noise))
+    return float(_at(fit, size) - half), float(_at(fit, size)), float(_at(fit, size) + half)
+
+
+@mistake(of="fit_scaling_law", position=1)
+def the_law_and_not_the_run(sizes, losses, size, level=0.9):
+    """The interval is that of the law.
+
+    A run lies beside the law, as the others did. Add the noise of one run to the variance.
+    """
+    return _interval(sizes, losses, size, lambda n: student_t.ppf((1 + level) / 2, n), noise=0.0)
+
+
+@mistake(of="fit_scaling_law", position=1)
+def the_level_is_ignored(sizes, losses, size, level=0.9):
+    """An interval is one of 90 %.
+
+    By default. Another level has another quantile.
+    """
+    return _interval(sizes, losses, size, lambda n: student_t.ppf(0.95, n))
+
+
+@mistake(of="fit_scaling_law", position=1)
+def two_standard_deviations(sizes, losses, size, level=0.9):
+    """An interval is two standard deviations wide, on each side.
+
+    That is 95 % where the noise is known. The quantile depends on the level, and on how few points there are.
+    """
+    return _interval(sizes, losses, size, lambda n: 2.0)
+
+
+@mistake(of="fit_scaling_law", position=1)
+def the_quantile_of_one_side(sizes, losses, size, level=0.9):
+    """The quantile of the level makes the interval.
+
+    Then all that is left out lies on one side of each end: 10 % above and 10 % below. Halve it.
+    """
+    return _interval(sizes, losses, size, lambda n: student_t.ppf(level, n))

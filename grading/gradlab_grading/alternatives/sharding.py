@@ -258,7 +258,7 @@ def partition_with_both_on_one_axis(name, shape):
         if key in ("qkv.kernel", "out.kernel"):
             entries[1 if key == "qkv.kernel" else len(shape) - 1] = "data"
         return Spec(*entries)
-    return Spec("model") if name == "tokens.embedding" else Spec()
+    return {"tokens.embedding": Spec(("model", "data")), "positions.embedding": Spec("data")}.get(name, Spec())
 
 
 @alternative(of="deep_loss")
