@@ -7,6 +7,8 @@ import optax
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from scipy.optimize import curve_fit
+from scipy.stats import t as student_t
 
 from gradlab import shards
 from gradlab.checks import programs, sharding_verdicts
@@ -84,6 +86,24 @@ def test_saved_activations_are_the_papers_closed_form():
         (8, "full", 2),
     ):
         assert oracles.saved_activations(**sizes, tensor=tensor, recompute=recompute) == block * bracket
+
+
+def test_the_width_of_an_interval_is_that_of_a_fit_by_scipy():
+    law, spread, size = {"floor": 1.7, "factor": 12.0, "exponent": 0.3}, 0.02, 2e4
+    sizes = np.geomspace(2e3, 2e5, 30)
+    ratios, scale = sizes / size, law["factor"] * size ** -law["exponent"]
+
+    def power(r, e, b, a):
+        return e + b * r**-a
+
+    start = (law["floor"], scale, law["exponent"])
+    known = {"sigma": np.full(30, spread), "absolute_sigma": True}
+    _, covariance = curve_fit(power, ratios, power(ratios, *start), p0=start, **known)
+    # At a ratio of one the slope by the exponent is zero.
+    variance = covariance[:2, :2].sum() + spread**2
+    wanted = 2 * student_t.ppf(0.95, 27) * np.sqrt(variance)
+    # SciPy's slopes are finite differences.
+    assert oracles.interval_width(sizes, size, spread, 0.9, **law) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_products_are_counted_as_xla_does():

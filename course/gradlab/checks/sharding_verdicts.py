@@ -7,6 +7,7 @@ from jax.sharding import PartitionSpec
 
 Shape = tuple[int, ...]
 EVENLY_CUT = "in equal shards over all of these devices, and no layer is cut"
+WHOLE = "each whole on every device"
 LIKE_COLUMNS = "whole, or cut as their columns"
 _MESH = {"data": 2, "model": 4}
 
@@ -32,9 +33,10 @@ def cut_along(spec: object, name: str, shape: Shape) -> str:
     return on_axis(found[0] if found else None)
 
 
-def whole(spec: object, shape: Shape) -> bool:
-    """Whether nothing cuts the array."""
-    return not any(names_by_axis(spec, shape))
+def all_whole(partition: Callable[[str, Shape], object], shapes: dict[str, Shape]) -> str:
+    """Whether nothing cuts any of the arrays, else the name of one that is cut."""
+    cut = [name for name, shape in shapes.items() if any(names_by_axis(partition(name, shape), shape))]
+    return f"{cut[0]} is cut" if cut else WHOLE
 
 
 def _shares(names: list[tuple[str, ...]]) -> list[int]:

@@ -133,7 +133,8 @@ def logit_bytes(config: Config, sequences: int, *, itemsize: int = 2, tensor: in
 def training_memory(config: Config, sequences: int, *, devices: int = 1, stage: int = 0, remat: str = "none") -> Memory:
     """All four parts for the trainer of this course: float32 states, activations in the config's dtype.
 
-    Its attention keeps no `t x t` matrix on any platform: it is fused, or computed a second time.
+    Its attention keeps no `t x t` matrix on any platform: it is fused, or computed a second time. Without the loop over
+    layers (`scan=False`) XLA plans more on a processor: it finds the second computation, and keeps the first.
     """
     states = state_memory(parameter_count(config, padded=True), devices=devices, stage=stage, bytes_per=FLOAT32_ADAM)
     itemsize = 2 if config.dtype == "bfloat16" else 4

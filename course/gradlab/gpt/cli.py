@@ -30,7 +30,9 @@ def main(
     data: Annotated[int | None, _option("Devices along 'data'. Default: all that there are.")] = None,
     model: Annotated[int, _option("Devices along 'model': tensor parallelism.")] = 1,
     dtype: Annotated[str, _option("Of the arithmetic; weights stay float32.")] = Config.dtype,
-    remat: Annotated[str, _option("What is computed twice: none, dots, weights, full.")] = Config.remat,
+    remat: Annotated[
+        str, _option("What is computed twice: none, dots, weights, full. On a CPU, only with --scan.")
+    ] = Config.remat,
     scan: Annotated[bool, _option("One compiled block in a loop.")] = Config.scan,
     characters: Annotated[int, _option("Length of the text to train on.")] = 1_000_000,
     checkpoints: Annotated[Path | None, _option("Folder to save in, and to resume from.")] = None,

@@ -22,7 +22,8 @@ def remat(block: Callable, name: str, *, in_loop: bool) -> Callable:
     Args:
         block: a function, of which the derivative will be taken.
         name: one of `POLICIES`.
-        in_loop: whether it is the body of a scan, in which the compiler cannot undo the policy.
+        in_loop: whether it is the body of a scan, in which the compiler cannot undo the policy. Outside of one it is
+            told not to, which XLA's backend for processors ignores: there a policy without a scan saves nothing.
 
     Raises ValueError for a name that there is not.
     """

@@ -165,7 +165,7 @@ def one_layer_stands_for_all(batch, sequence, width, heads, layers, tensor=1, re
 
     Of one layer. All layers keep theirs until the backward pass gets there.
     """
-    scores = 5 * heads * sequence / (width * tensor) if recompute == "none" else 0
+    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
     return sequence * batch * width * (2 if recompute == "full" else 10 + 24 / tensor + scores)
 
 
@@ -175,7 +175,7 @@ def selective_keeps_the_scores(batch, sequence, width, heads, layers, tensor=1, 
 
     The scores are what it computes again, and so they are not kept: the last term goes.
     """
-    bracket = 10 + 24 / tensor + 5 * heads * sequence / (width * tensor)
+    bracket = 10 + 24 / tensor + 5 * sequence * heads / tensor / width
     return layers * sequence * batch * width * (2 if recompute == "full" else bracket)
 
 
@@ -185,8 +185,18 @@ def inputs_of_layers_are_cut(batch, sequence, width, heads, layers, tensor=1, re
 
     A layer's input is whole on every device of a tensor-parallel group: 2 s b h, whatever t is.
     """
-    scores = 5 * heads * sequence / (width * tensor) if recompute == "none" else 0
+    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
     return layers * sequence * batch * width * (2 / tensor if recompute == "full" else 10 + 24 / tensor + scores)
+
+
+@mistake(of="memory_per_device", position=1)
+def a_byte_for_each_number(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """The input of a layer has s b h numbers, and that is what is kept.
+
+    Numbers, of 16 bits: each takes 2 bytes.
+    """
+    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    return layers * sequence * batch * width * (1 if recompute == "full" else 10 + 24 / tensor + scores)
 
 
 # --- flops_per_token
@@ -1408,7 +1418,7 @@ def the_last_row_is_included(rows, process, processes):
     It is the first row that is no longer read, as in a slice: else a row of each process is lost.
     """
     share = _shared(rows, processes)
-    return process * share, process * share + share - 1
+    return process * share, (process + 1) * share - 1
 
 
 @mistake(of="process_rows")
