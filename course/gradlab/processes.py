@@ -80,6 +80,12 @@ class ProcessesFailed(RuntimeError):
         super().__init__(f"{cause} of {len(self.ended)} processes. Its last lines:{lines or ' none'}{rest}")
 
 
+def show(number: int, line: str) -> None:
+    """Print a line of a process behind its number."""
+    # The end of a line with the line: a thread for each process prints, and another's must not come between.
+    print(f"[{number}] {line}\n", end="", flush=True)
+
+
 class Processes:
     """The processes of one run, while they run. `run_processes` is made of it; use it to signal one of them.
 
@@ -94,8 +100,7 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[int, str], None] | None = None,
     ) -> None:
-        # The end of a line with the line: a thread for each process prints, and another's must not come between.
-        self._on_line = on_line or (lambda number, line: print(f"[{number}] {line}\n", end="", flush=True))
+        self._on_line = on_line or show
         self._lines: list[deque[str]] = [deque(maxlen=LAST_LINES) for _ in range(count)]
         self._threads: list[Thread] = []
         self._ended: list[Ended] = []

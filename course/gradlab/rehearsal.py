@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gradlab.processes import Processes, run_processes
+from gradlab.processes import Processes, run_processes, show
 from gradlab.shards import can_connect, train_together
 
 LOST_AT = 25
@@ -66,7 +66,7 @@ def lose_one(folder: str | Path) -> None:
         return
 
     def kill(number: int, line: str) -> None:
-        print(f"[{number}] {line}", flush=True)
+        show(number, line)
         if line.startswith(f"step {LOST_AT} ") and 1 in both.running:
             os.kill(both.running[1].pid, signal.SIGKILL)
 
