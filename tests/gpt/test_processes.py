@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from gradlab.distributed import LOST_A_PROCESS
+from gradlab.distributed import HEARTBEAT_SECONDS, LOST_A_PROCESS
 from gradlab.processes import GRACE_SECONDS, Processes, ProcessesFailed, run_processes
 
 # Not a limit of anything promised: what a loaded machine may need to start two JAX processes.
@@ -91,6 +91,32 @@ def test_one_is_killed_the_other_stops_and_the_run_resumes(whole, tmp_path):
     assert list(rest) == list(range(int(begun[1]) + 1, STEPS + 1))
     # The same program on the same machine; printed to six digits.
     assert rest == pytest.approx({step: whole[step] for step in rest}, abs=1e-5)
+
+
+# Process 1 is killed at the end of its first checkpoint, when process 0 waits for it to be done with it.
+KILLED_WHILE_SAVING = """
+import os, signal
+from jax import monitoring
+
+def kill(event, *_, **__):
+    if event == "/jax/checkpoint/write/remove_steps_duration_secs" and os.environ["JAX_PROCESS_ID"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+monitoring.register_event_duration_secs_listener(kill)
+from gradlab.gpt.cli import app
+app()
+"""
+
+
+def test_one_is_killed_in_a_checkpoint_and_the_other_does_not_wait_for_a_heartbeat(tmp_path):
+    lines = []
+    command = [sys.executable, "-c", KILLED_WHILE_SAVING, *TRAIN[3:], "--checkpoints", str(tmp_path)]
+    with Processes(command, 2, ONE_DEVICE, lambda *it: lines.append(it)) as processes:
+        killed, survivor = processes.wait()
+    assert (killed.number, killed.status) == (1, -signal.SIGKILL), lines
+    assert (survivor.number, survivor.status, survivor.was_stopped) == (0, LOST_A_PROCESS, False), lines
+    assert survivor.seconds - killed.seconds < HEARTBEAT_SECONDS / 2
+    assert f"--checkpoints {tmp_path}" in "\n".join(survivor.last_lines)
 
 
 def test_what_failed_is_said_with_its_process_and_its_last_words():

@@ -8,9 +8,20 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental.multihost_utils import sync_global_devices
 
 from gradlab.gpt.config import Config
 from gradlab.gpt.trainer import Trainer, TrainState
+
+
+def _wait_over_devices(*, key: str, timeout_ms: int) -> None:  # noqa: ARG001 Gloo has a limit of its own
+    """Waits for all processes, and fails at once where one is gone.
+
+    Orbax would wait at JAX's coordination service, which takes a heartbeat to notice, and then aborts this process
+    before it can say why. Only for saving that is not asynchronous: collectives of two threads would mix.
+    """
+    if jax.process_count() > 1:
+        sync_global_devices(key)
 
 
 class Checkpoints:
@@ -27,11 +38,13 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not os.access(self.folder, os.W_OK):
             raise PermissionError(errno.EACCES, "this folder cannot be written in", str(folder))
+        on_cpu = jax.default_backend() == "cpu"
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             save_interval_steps=every,
             # On CPU a "copy to the host" may be the buffer itself, which the next step is given.
-            enable_async_checkpointing=jax.default_backend() != "cpu",
+            enable_async_checkpointing=not on_cpu,
+            async_options=ocp.AsyncOptions(barrier_sync_fn=_wait_over_devices) if on_cpu else None,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
