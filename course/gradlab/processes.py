@@ -28,6 +28,8 @@ GRACE_SECONDS = 2 * HEARTBEAT_SECONDS
 TERM_SECONDS = 3
 LAST_LINES = 8
 _POLL_SECONDS = 0.05
+# It was compiling, say, and not in a collective, which would have failed and let it end by itself.
+_ABORTED = " (so JAX ends a process when it has not heard from another for some seconds)"
 
 # Kills the groups that it was told of when its input ends, which it does however the writer died. A process that
 # has been waited for is taken off: its number may be another's by then.
@@ -76,7 +78,7 @@ class ProcessesFailed(RuntimeError):
         self.ended = tuple(ended)
         cause = self.ended[0]
         lines = "".join(f"\n  [{cause.number}] {line}" for line in cause.last_lines)
-        rest = "".join(f"\nThen {it}." for it in self.ended[1:])
+        rest = "".join(f"\nThen {it}{_ABORTED if it.status == -signal.SIGABRT else ''}." for it in self.ended[1:])
         super().__init__(f"{cause} of {len(self.ended)} processes. Its last lines:{lines or ' none'}{rest}")
 
 

@@ -130,6 +130,27 @@ def test_what_failed_is_said_with_its_process_and_its_last_words():
     assert message.count("was still running, and was stopped here") == 2
 
 
+# It has nothing to do with the others when one of them is killed.
+BUSY = """
+import os, signal, time
+from gradlab import distributed
+distributed.HEARTBEAT_SECONDS = 2
+distributed.join()
+if os.environ["JAX_PROCESS_ID"] == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(1000)
+"""
+
+
+def test_one_that_is_busy_when_another_is_killed_is_ended_by_jax_and_that_is_said():
+    with pytest.raises(ProcessesFailed) as failed:
+        run_processes([sys.executable, "-c", BUSY], 2, ONE_DEVICE, lambda *_: None)
+    cause, then = str(failed.value).splitlines()[0], str(failed.value).splitlines()[-1]
+    assert cause.startswith("process 1 was killed by SIGKILL")
+    assert "process 0 was killed by SIGABRT" in then
+    assert "so JAX ends a process" in then
+
+
 def test_each_line_is_shown_behind_its_process(capfd):
     ended = run_processes([sys.executable, "-c", "import os; print('I am', os.environ['JAX_PROCESS_ID'])"], 2)
     assert [it.status for it in ended] == [0, 0]
