@@ -23,7 +23,8 @@ from gradlab.seam import probe
 from gradlab.seam.handle import Handle
 
 close = partial(Case, rtol=1e-4, atol=1e-5)
-DEVICES, AXIS = 8, "devices"
+# Half of the devices, and another name of their axis than the one that every example has: both are the caller's choice.
+DEVICES, FEWER, AXIS = 8, 4, "replicas"
 LOSS = SoftmaxRegression()
 STEPS = 5
 
@@ -71,13 +72,26 @@ def arrays(tree: Any) -> Any:
     return jax.tree.map(jnp.asarray, tree)
 
 
+def pair(answer: Any, names: str) -> list:
+    """The two results of a function. Raises ValueError, which the report shows, for anything else."""
+    if isinstance(answer, Handle):  # a named tuple, say, which stays where it is
+        return [answer[0], answer[1]]
+    if not isinstance(answer, (tuple, list)):
+        raise ValueError(f"two results are wanted, {names}, and this is one {type(answer).__name__}")
+    if len(answer) != 2:
+        raise ValueError(f"two results are wanted, {names}, and these are {len(answer)}")
+    return list(answer)
+
+
 @exercise(points=7, visible=3, skill="distributed")
 def shard_batch(draw: Draw) -> Iterator[Case]:
     for name, rows, count in (("an even batch", 12, 4), ("a batch with a remainder", draw.size(17, 21), DEVICES)):
         batch = {"x": draw.normal(rows, 2, draw.size(2, 4)), "y": draw.rng.integers(1, 9, rows).astype(np.int32)}
+        # A real row may look like filling.
+        batch["x"][1], batch["y"][1] = 0, 0
         yield close(
             name,
-            run=lambda shard, batch=batch, count=count: list(shard(arrays(batch), count)),
+            run=lambda shard, batch=batch, count=count: pair(shard(arrays(batch), count), "(batch, mask)"),
             want=list(padded(batch, count)),
             weight=1 if rows % count == 0 else 3,
             because="Device d gets the d-th run of ceil(rows / count) rows; zeros fill the end, and the mask is False"
@@ -85,7 +99,7 @@ def shard_batch(draw: Draw) -> Iterator[Case]:
         )
     yield Case(
         "kinds of numbers",
-        run=lambda shard: _kinds(shard(arrays(batch), DEVICES)),
+        run=lambda shard: _kinds(pair(shard(arrays(batch), DEVICES), "(batch, mask)")),
         want=_kinds(padded(batch, DEVICES)),
         trivial=True,
         because="Filling changes no dtype: labels stay whole numbers. The mask is of True and False.",
@@ -131,35 +145,38 @@ def replicate(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=10, visible=4, skill="distributed")
 def make_train_step(draw: Draw) -> Iterator[Case]:
-    params, x, y = classification(draw, 2 * DEVICES)
+    params, x, y = classification(draw, 3 * DEVICES)
     rate = draw.uniform(0.3, 0.8)
     want = descended(params, x, y, rate)
-    start = everywhere(params, DEVICES), split(x, DEVICES), split(y, DEVICES)
 
-    def steps(make: Handle) -> list:
-        step, (copies, *data) = make(LOSS, rate), arrays(start)
+    def start(count: int) -> Any:
+        return arrays((everywhere(params, count), split(x, count), split(y, count)))
+
+    def steps(make: Handle, count: int) -> list:
+        step, (copies, *data) = make(LOSS, rate), start(count)
         losses = []
         for _ in range(STEPS):
-            copies, loss = step(copies, *data)
+            copies, loss = pair(step(copies, *data), "(params, loss)")
             losses.append(loss)
         return [copies, losses]
 
     yield close(
         "five steps, on every device",
-        run=lambda make: steps(make)[0],
+        run=lambda make: steps(make, DEVICES)[0],
         want=everywhere(want[-1][0], DEVICES),
         weight=3,
         because="The step is that of one device with all the data: the gradient is the mean over all examples.",
     )
     yield close(
-        "the loss of all the data",
-        run=lambda make: steps(make)[1],
-        want=[np.full(DEVICES, loss) for _, loss in want],
-        because="Each device knows the loss of its own part. What is reported is the mean over all.",
+        "the loss of all the data, on four devices",
+        run=lambda make: steps(make, FEWER)[1],
+        want=[np.full(FEWER, loss) for _, loss in want],
+        because="Each device knows the loss of its own part. What is reported is the mean over all that take part: here"
+        " the arrays have four rows, for the first four devices.",
     )
     yield Case(
         "all devices work",
-        run=lambda make: talk.reduces(probe.program(make(LOSS, rate), *arrays(start)).text, DEVICES),
+        run=lambda make: talk.reduces(probe.program(make(LOSS, rate), *start(DEVICES)).text, DEVICES),
         want=talk.REDUCES,
         because="The program is one for eight devices, which add up their gradients.",
     )
@@ -168,7 +185,7 @@ def make_train_step(draw: Draw) -> Iterator[Case]:
 @exercise(points=7, visible=3, skill="distributed")
 def mean_gradients(draw: Draw) -> Iterator[Case]:
     n, m = draw.size(2, 4), draw.size(2, 4)
-    tree = {"layer": [draw.normal(DEVICES, n, m), draw.normal(DEVICES, m)], "scale": draw.normal(DEVICES, 1)}
+    tree = {"layer": [draw.normal(FEWER, n, m), draw.normal(FEWER, m)], "scale": draw.normal(FEWER, 1)}
     yield from _mean_cases(tree)
 
 
@@ -179,8 +196,8 @@ def _mean_cases(tree: Any) -> Iterator[Case]:
     yield close(
         "the mean over devices",
         run=lambda mean: mapped(mean)(arrays(tree), AXIS),
-        want=jax.tree.map(lambda leaf: everywhere(leaf.astype(np.float64).mean(axis=0), DEVICES), tree),
-        because="Each leaf comes back in its own shape, and holds the mean over the devices.",
+        want=jax.tree.map(lambda leaf: everywhere(leaf.astype(np.float64).mean(axis=0), FEWER), tree),
+        because="Each leaf comes back in its own shape, and holds the mean over the devices of the axis: here four.",
     )
     size = sum(leaf[0].nbytes for leaf in jax.tree.leaves(tree))
     yield Case(
@@ -208,7 +225,7 @@ def _weighted_case(name: str, params: dict, x: np.ndarray, y: np.ndarray, mask: 
             weigh, axis_name=AXIS, in_axes=(None, None, 0, 0, 0, None), static_broadcasted_argnums=(0, 5)
         )
         data = [split(part, DEVICES) for part in (x, y, mask)]
-        return list(mapped(ExampleLosses(), *arrays([params, *data]), AXIS))
+        return pair(mapped(ExampleLosses(), *arrays([params, *data]), AXIS), "(loss, gradient)")
 
     return close(
         name,
@@ -225,31 +242,40 @@ def dropout(draw: Draw) -> Iterator[Case]:
     # Far from a half, so that dropping at the rate and keeping at the rate differ.
     rate, seed = draw.uniform(0.2, 0.35), int(draw.rng.integers(1000))
     x = draw.uniform(1, 3) * np.ones((DEVICES, 8, 16), np.float32)
+    run_key, other_key = jax.random.key(seed), jax.random.key(seed + 1000)
 
-    def masks(drop: Handle, *steps: int) -> list[np.ndarray]:
+    def masks(drop: Handle, *draws: tuple, rate: float = rate) -> list[np.ndarray]:
         mapped = probe.pmap(
             drop, axis_name=AXIS, in_axes=(0, None, None, None, None), static_broadcasted_argnums=(1, 4)
         )
-        key = jax.random.key(seed)
-        return [np.asarray(mapped(jnp.asarray(x), rate, key, jnp.asarray(step), AXIS)) for step in steps]
+        return [np.asarray(mapped(jnp.asarray(x), rate, key, jnp.asarray(step), AXIS)) for key, step in draws]
+
+    def all_masks(drop: Handle) -> str:
+        *steps, other = masks(drop, *((run_key, step) for step in range(3)), (other_key, 0))
+        return talk.masks_differ(steps, other)
+
+    def again(drop: Handle) -> str:
+        # At a rate that hardly differs JAX traces anew, as a run that resumes does.
+        draws = masks(drop, (run_key, 2)) + masks(drop, (run_key, 2), rate=rate * (1 + 1e-5))
+        return talk.mask_repeats(*draws)
 
     yield Case(
         "what is kept, and how large",
-        run=lambda drop: talk.dropped(masks(drop, 0)[0] / x, rate),
+        run=lambda drop: talk.dropped(masks(drop, (run_key, 0))[0] / x, rate),
         want=talk.DROPPED,
         because="Each entry is dropped with probability `rate`, by its own choice, or divided by 1 - rate.",
     )
     yield Case(
-        "a mask of its own for each device and step",
-        run=lambda drop: talk.masks_differ(masks(drop, 0, 1, 2)),
+        "a mask of its own for each key, step and device",
+        run=all_masks,
         want=talk.MASKS,
         weight=2,
         because="With one mask for all, eight devices make one random choice where the large batch makes eight.",
     )
     yield Case(
         "the same again for the same key and step",
-        run=lambda drop: len({mask.tobytes() for mask in masks(drop, 2, 2)}) == 1,
-        want=True,
+        run=again,
+        want=talk.REPEATS,
         trivial=True,
         because="A run that resumes must draw what it would have drawn.",
     )
@@ -257,8 +283,9 @@ def dropout(draw: Draw) -> Iterator[Case]:
 
 @exercise(points=10, visible=4, skill="distributed")
 def sync_batch_norm(draw: Draw) -> Iterator[Case]:
-    rows, features = draw.size(4, 6), draw.size(2, 4)
-    x = draw.normal(DEVICES, rows, features) + draw.normal(DEVICES, 1, features)
+    # Never as many rows as devices: a division by the one would look like a division by the other.
+    rows, features = draw.size(5, 7), draw.size(2, 4)
+    x = draw.normal(FEWER, rows, features) + draw.normal(FEWER, 1, features)
     eps = draw.uniform(0.05, 0.2)
 
     def mapped(norm: Handle) -> Handle:
@@ -274,7 +301,7 @@ def sync_batch_norm(draw: Draw) -> Iterator[Case]:
     yield Case(
         "one small collective",
         run=lambda norm: talk.one_small(
-            probe.lowered(mapped(norm), jnp.asarray(x), AXIS, eps), 2 * DEVICES * 4 * features
+            probe.lowered(mapped(norm), jnp.asarray(x), AXIS, eps), 2 * FEWER * 4 * features
         ),
         want=talk.ONE_SMALL,
         because="Sum and sum of squares fit into one array, and one array is one message.",
@@ -290,22 +317,23 @@ def normalized(x: np.ndarray, eps: float) -> np.ndarray:
 
 @exercise(points=7, visible=3, skill="distributed")
 def accumulate(draw: Draw) -> Iterator[Case]:
-    parts = draw.size(3, 4)
-    params, x, y = classification(draw, 2 * parts * DEVICES)
+    # Never as many parts as devices, nor as a part has rows.
+    parts = 2 * draw.size(1, 2) + 1
+    params, x, y = classification(draw, 2 * parts * FEWER)
 
     def mapped(add: Handle) -> Handle:
         axes = (None, None, 0, 0, None, None)
         return probe.pmap(add, axis_name=AXIS, in_axes=axes, static_broadcasted_argnums=(0, 4, 5))
 
-    args = (LOSS, params, split(x, DEVICES), split(y, DEVICES), parts, AXIS)
+    args = (LOSS, params, split(x, FEWER), split(y, FEWER), parts, AXIS)
 
     def ready() -> tuple:
         return (LOSS, *arrays(args[1:4]), parts, AXIS)
 
     yield close(
         "equal to the large batch",
-        run=lambda add: list(mapped(add)(*ready())),
-        want=everywhere(list(exact(params, x, y)), DEVICES),
+        run=lambda add: pair(mapped(add)(*ready()), "(loss, gradient)"),
+        want=everywhere(list(exact(params, x, y)), FEWER),
         weight=2,
         because="The mean over parts of equal size, and over devices, is the mean over all examples.",
     )
@@ -317,7 +345,7 @@ def accumulate(draw: Draw) -> Iterator[Case]:
     )
     yield Case(
         "one part at a time",
-        run=lambda add: talk.part_by_part(probe.lowered(mapped(add), *ready()), len(x) // DEVICES, parts),
+        run=lambda add: talk.part_by_part(probe.lowered(mapped(add), *ready()), len(x) // FEWER, parts),
         want=talk.PART_BY_PART,
         because="The point is memory: a device holds the activations of one part, and never those of all its rows.",
     )
@@ -359,7 +387,7 @@ def _five(step: Handle, data: tuple) -> list:
     params, *batch = arrays(data)
     losses = []
     for _ in range(STEPS):
-        params, loss = step(params, *batch)
+        params, loss = pair(step(params, *batch), "(params, loss)")
         losses.append(loss)
     return [params, losses]
 

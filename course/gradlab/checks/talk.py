@@ -20,6 +20,7 @@ OWN_ROWS = "its own rows"
 PART_BY_PART = "one part at a time"
 DROPPED = "dropped at the rate, and scaled"
 MASKS = "all masks differ"
+REPEATS = "the same mask"
 
 
 def copies(placement: Any, count: int) -> str:
@@ -93,13 +94,21 @@ def part_by_part(text: str, rows: int, parts: int) -> str:
     shapes = _product_rows(text)
     if rows in shapes:
         return "all rows at once, not cut into parts"
-    return PART_BY_PART if rows // parts in shapes else "all parts at once, side by side"
+    if rows // parts in shapes:
+        return PART_BY_PART
+    # A matrix for each part makes an array of three axes.
+    stacked = any(re.search(r"tensor<\d+x\d+x\d+x", line) for line in _products(text))
+    return "all parts at once, side by side" if stacked else "parts of another number of rows"
+
+
+def _products(text: str) -> list[str]:
+    """The lines of a StableHLO program that multiply matrices."""
+    return [line for line in text.splitlines() if "stablehlo.dot_general" in line]
 
 
 def _product_rows(text: str) -> set[int]:
     """The first axes of all matrices that a StableHLO program multiplies."""
-    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
-    return {int(n) for line in products for n in re.findall(r"tensor<(\d+)x", line)}
+    return {int(n) for line in _products(text) for n in re.findall(r"tensor<(\d+)x", line)}
 
 
 def dropped(ratio: np.ndarray, rate: float) -> str:
@@ -107,7 +116,9 @@ def dropped(ratio: np.ndarray, rate: float) -> str:
     kept = ratio[ratio != 0]
     if not np.allclose(kept, 1 / (1 - rate), rtol=1e-4):
         return "kept entries are not divided by 1 - rate"
-    # By chance never: the choices of 128 entries would have to repeat those of 16, or of 8.
+    # By chance never: the choices of 128 entries would have to repeat those of 16, or of 8, or of one.
+    if np.all(ratio == ratio[:, :1, :1]):
+        return "a device drops all entries or none"
     if np.all(ratio == ratio[:, :1]):
         return "all rows of a device have one mask"
     if np.all(ratio == ratio[:, :, :1]):
@@ -116,12 +127,23 @@ def dropped(ratio: np.ndarray, rate: float) -> str:
     return DROPPED if abs(np.mean(ratio == 0) - rate) < 0.1 else "another share is dropped"
 
 
-def masks_differ(steps: list[np.ndarray]) -> str:
-    """Whether no two of the masks, one for each step and device, are the same."""
-    masks = [[(device != 0).tobytes() for device in step] for step in steps]
-    if len(set(masks[0])) == 1:
+def masks_differ(steps: list[np.ndarray], other_key: np.ndarray) -> str:
+    """Whether no two masks, one for each step and device, are the same, nor those of the first step for another key."""
+    *masks, other = [[(device != 0).tobytes() for device in step] for step in (*steps, other_key)]
+    every = [mask for step in masks for mask in step]
+    if len(set(every)) == 1:
+        return "one mask for all devices and all steps"
+    if all(len(set(step)) == 1 for step in masks):
         return "one mask for all devices"
+    if len(set(masks[0])) == 1:
+        return "one mask for all devices at step 0"
     if masks[0] == masks[1]:
         return "one mask for all steps"
-    every = [mask for step in masks for mask in step]
+    if masks[0] == other:
+        return "the same masks for another key"
     return MASKS if len(set(every)) == len(every) else "a mask comes again on another device"
+
+
+def mask_repeats(one: np.ndarray, other: np.ndarray) -> str:
+    """Whether two arrays of kept entries, drawn at rates that hardly differ, have one mask."""
+    return REPEATS if np.mean((one != 0) == (other != 0)) > 0.99 else "another mask"

@@ -86,7 +86,6 @@ def train_step_by_sums_over_all_examples(loss, learning_rate):
 @alternative(of="make_train_step")
 def train_step_by_shard_map(loss, learning_rate):
     """What pmap is inside: jit of shard_map, with the leading axis taken off and put on again."""
-    mesh = _row(jax.device_count())
 
     def step(params, x, y):
         own = jax.tree.map(lambda leaf: leaf[0], (params, x, y))
@@ -94,7 +93,11 @@ def train_step_by_shard_map(loss, learning_rate):
         moved = jax.tree.map(lambda p, g: p - learning_rate * g, own[0], slope)
         return jax.tree.map(lambda leaf: leaf[None], (moved, value))
 
-    return jax.jit(jax.shard_map(step, mesh=mesh, in_specs=P("i"), out_specs=P("i"), check_vma=False))
+    def mapped(params, x, y):
+        specs = {"in_specs": P("i"), "out_specs": P("i"), "check_vma": False}
+        return jax.shard_map(step, mesh=_row(len(y)), **specs)(params, x, y)
+
+    return jax.jit(mapped)
 
 
 @alternative(of="mean_gradients")
