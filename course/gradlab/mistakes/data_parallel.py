@@ -190,6 +190,52 @@ def mask_of_devices(batch, count):
     return shared, jnp.broadcast_to(mask.any(axis=1, keepdims=True), mask.shape)
 
 
+@mistake(of="shard_batch")
+def filled_with_the_first_rows(batch, count):
+    """What is missing at the end is taken from the front, as PyTorch's DistributedSampler does it.
+
+    Then some examples count twice for whoever forgets the mask. Zeros are asked for.
+    """
+    rows = -(-_length(batch) // count)
+    number = jnp.arange(rows * count)
+    mask = (number < _length(batch)).reshape(count, rows)
+    return _cut(each(lambda leaf: leaf[number % _length(batch)], batch), count, rows), mask
+
+
+@mistake(of="shard_batch")
+def padded_on_every_axis(batch, count):
+    """jnp.pad(leaf, (0, missing)) adds the missing rows.
+
+    A single pair is taken for every axis, so that features are added too. Give a pair for each axis: (0, missing) for
+    the first, (0, 0) for the others.
+    """
+    rows = -(-_length(batch) // count)
+    missing = rows * count - _length(batch)
+    full = each(lambda leaf: jnp.pad(leaf, (0, missing)).reshape(count, rows, *leaf.shape[1:]), batch)
+    return full, (jnp.arange(rows * count) < _length(batch)).reshape(count, rows)
+
+
+@mistake(of="shard_batch")
+def mask_read_off_the_zeros(batch, count):
+    """Rows of zeros are the filling.
+
+    A real row may be zeros, a black image of class 0 say. Not what is in a row says that it is real, but its number:
+    less than B.
+    """
+    shared, mask = _shared_out(batch, count)
+    leaf = jax.tree.leaves(shared)[0]
+    return shared, (leaf != 0).reshape(*mask.shape, -1).any(axis=-1)
+
+
+@mistake(of="shard_batch")
+def batch_without_its_mask(batch, count):
+    """The batch in parts is the result.
+
+    It is the first of two. Without the mask nobody can tell filling from rows: return (batch, mask).
+    """
+    return _shared_out(batch, count)[0]
+
+
 # --- replicate
 
 
@@ -284,6 +330,16 @@ def copies_on_all_devices(init, key, count):
     return _spread(init(key), max(count, len(jax.devices())))
 
 
+@mistake(of="replicate")
+def another_axis_cut_than_that_of_copies(init, key, count):
+    """P("devices") hands the parameters out.
+
+    It cuts an axis into n pieces, here one of the parameters' own, so that each device would hold a part of them. First
+    stack n copies on a new axis in front; that is the one to cut.
+    """
+    return jax.device_put(init(key), NamedSharding(_mesh(count), P("devices")))
+
+
 # --- make_train_step
 
 
@@ -310,6 +366,8 @@ def devices_never_talk(loss, learning_rate):
     """pmap takes care of the averaging.
 
     pmap runs the same program everywhere and sends nothing by itself. Without a collective you train eight models.
+    (There is one in your code? It changes nothing in place, as dist.all_reduce does in PyTorch: take its result, grads
+    = lax.pmean(grads, ...).)
     """
 
     def step(params, x, y):
@@ -365,10 +423,11 @@ def loss_of_its_own_part(loss, learning_rate):
 
 
 @mistake(of="make_train_step")
-def vmap_for_pmap(loss, learning_rate):
-    """vmap knows names of axes too, and gives the same numbers.
+def averaged_without_a_collective(loss, learning_rate):
+    """The numbers are what counts: vmap for pmap, or a mean over the leading axis after it, gives the same.
 
-    It does, on a single device, which does all the work. pmap runs a row on each.
+    vmap does all the work on one device. A mean outside of pmap is a second program, and not in the step. Average in
+    the function that pmap maps, with lax.pmean.
     """
 
     def step(params, x, y):
@@ -481,7 +540,8 @@ def axis_without_a_name(loss, learning_rate):
 def step_not_mapped(loss, learning_rate):
     """The step is a function of one device, and is returned as it is.
 
-    Who calls it gives it the arrays of all devices. jax.pmap(step, axis_name=...) hands each device its row.
+    Who calls it gives it the arrays of all devices. jax.pmap(step, axis_name=...) hands each device its row: of the
+    parameters too, so that in_axes=(None, 0, 0) would be wrong.
     """
 
     def step(params, x, y):
@@ -489,6 +549,66 @@ def step_not_mapped(loss, learning_rate):
         return _move(params, grads, learning_rate), value
 
     return step
+
+
+@mistake(of="make_train_step")
+def averaged_over_an_axis_of_its_own(loss, learning_rate):
+    """Arrays have an axis of devices in front, so grads.mean(axis=0) averages over devices.
+
+    Not inside of pmap: there a device sees its own row, without that axis. What is averaged here are rows of the
+    weights. lax.pmean goes over devices.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, each(lambda leaf: leaf.mean(axis=0), grads), learning_rate), value.mean()
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def divided_by_all_devices_of_the_machine(loss, learning_rate):
+    """The mean is the sum over jax.device_count().
+
+    Over the devices that take part: as many as the arrays have rows. pmean knows how many, and so does
+    lax.axis_size(name).
+    """
+
+    def step(params, x, y):
+        value, grads = lax.psum(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, learning_rate / jax.device_count()), value / jax.device_count()
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def divided_by_the_number_of_examples(loss, learning_rate):
+    """A mean over examples divides by their number.
+
+    `loss` has divided by those of its device already, unlike a loss with reduction="sum" in PyTorch. What is left is
+    the number of devices: pmean.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        total, examples = lax.psum(grads, "devices"), lax.psum(len(y), "devices")
+        return _move(params, total, learning_rate / examples), lax.pmean(value, "devices")
+
+    return _pmapped(step)
+
+
+@mistake(of="make_train_step")
+def gradient_taken_for_the_loss(loss, learning_rate):
+    """grads, value = jax.value_and_grad(loss)(...).
+
+    The value comes first, as the name says.
+    """
+
+    def step(params, x, y):
+        grads, value = lax.pmean(jax.value_and_grad(loss)(params, x, y), "devices")
+        return _move(params, grads, learning_rate), value
+
+    return _pmapped(step)
 
 
 # --- mean_gradients
@@ -598,9 +718,29 @@ def sent_in_bfloat16(gradients, axis_name):
 def divided_by_the_devices_and_kept(gradients, axis_name):
     """A mean is a division by the number of devices.
 
-    Of a sum. Nothing has been sent here: each device keeps a share of its own gradient.
+    Of a sum. Nothing has been sent here: each device keeps its own gradient. (There is a collective in your code? It
+    changes nothing in place: use what it returns.)
     """
     return each(lambda leaf: leaf / lax.axis_size(axis_name), gradients)
+
+
+@mistake(of="mean_gradients")
+def divided_by_all_devices_there_are(gradients, axis_name):
+    """The mean is the sum over jax.device_count().
+
+    Over the devices of the axis, which may be fewer. pmean knows how many, and so does lax.axis_size(axis_name).
+    """
+    flat, unravel = ravel_pytree(gradients)
+    return unravel(lax.psum(flat, axis_name) / jax.device_count())
+
+
+@mistake(of="mean_gradients")
+def vector_and_its_way_back_taken_for_one(gradients, axis_name):
+    """ravel_pytree gives a vector.
+
+    It gives two things, the vector and a function that makes a tree of it again: flat, unravel = ravel_pytree(tree).
+    """
+    return lax.pmean(ravel_pytree(gradients), axis_name)
 
 
 # --- weighted_gradient
@@ -719,8 +859,8 @@ def never_divided(losses, params, x, y, mask, axis_name):
 def rows_picked_by_the_mask(losses, params, x, y, mask, axis_name):
     """x[mask] leaves the real rows.
 
-    How many there are is not known while JAX traces, and every array needs a shape. Let all rows in, and give those of
-    filling the weight zero.
+    How many there are is not known while JAX traces, and every array needs a shape; an `if` cannot ask for it either.
+    Let all rows in, and give those of filling the weight zero.
     """
     return _local_sum(losses, params, x[mask], y[mask], 1.0)
 
@@ -745,6 +885,48 @@ def mask_in_the_number_only(losses, params, x, y, mask, axis_name):
     value, grads = jax.value_and_grad(lambda p: jnp.sum(losses(p, x, y)))(params)
     total, real = lax.psum(((value, grads), mask.sum()), axis_name)
     return each(lambda leaf: leaf / real, total)
+
+
+@mistake(of="weighted_gradient")
+def loss_of_its_own_examples(losses, params, x, y, mask, axis_name):
+    """The loss is for the log only, and needs no psum.
+
+    Then each device logs its own share of the sum. Loss and gradient are both sums over all devices, divided once.
+    """
+    value, grads = _local_sum(losses, params, x, y, mask)
+    real = lax.psum(mask.sum(), axis_name)
+    return value / real, each(lambda leaf: lax.psum(leaf, axis_name) / real, grads)
+
+
+@mistake(of="weighted_gradient")
+def gradient_of_its_own_examples(losses, params, x, y, mask, axis_name):
+    """The loss has been added up over devices, and the gradient belongs to it.
+
+    It was taken of the local sum, and is local: psum for the gradient as well. lax.psum takes a tuple of both.
+    """
+    value, grads = _local_sum(losses, params, x, y, mask)
+    real = lax.psum(mask.sum(), axis_name)
+    return lax.psum(value, axis_name) / real, each(lambda leaf: leaf / real, grads)
+
+
+@mistake(of="weighted_gradient")
+def number_averaged_and_not_added(losses, params, x, y, mask, axis_name):
+    """pmean for the number of examples, psum for the rest.
+
+    All three are sums over devices. Divided by the mean number, the result is n times too large.
+    """
+    total, real = lax.psum(_local_sum(losses, params, x, y, mask), axis_name), lax.pmean(mask.sum(), axis_name)
+    return each(lambda leaf: leaf / real, total)
+
+
+@mistake(of="weighted_gradient")
+def gradient_of_the_sum(losses, params, x, y, mask, axis_name):
+    """The mean loss is the sum over the number, and the gradient is done.
+
+    It is the gradient of the sum: divide it by the number of real examples too, leaf by leaf.
+    """
+    (value, grads), real = lax.psum((_local_sum(losses, params, x, y, mask), mask.sum()), axis_name)
+    return value / real, grads
 
 
 # --- dropout
@@ -785,7 +967,8 @@ def step_and_device_added(x, rate, key, step, axis_name):
 def kept_entries_not_scaled(x, rate, key, step, axis_name):
     """Dropping is all there is to it.
 
-    Then activations are smaller in training than in evaluation. Divide what is kept by 1 - rate.
+    Then activations are smaller in training than in evaluation. Divide what is kept by 1 - rate: not by `rate`, and do
+    not multiply.
     """
     own = jax.random.fold_in(jax.random.fold_in(key, step), lax.axis_index(axis_name))
     return jnp.where(jax.random.bernoulli(own, 1 - rate, x.shape), x, 0.0)
@@ -832,6 +1015,34 @@ def step_and_device_multiplied(x, rate, key, step, axis_name):
     At step 0 it is 0 on all devices, and on device 0 at all steps. Fold in one after the other.
     """
     return _drop(x, rate, jax.random.fold_in(key, step * lax.axis_index(axis_name)))
+
+
+@mistake(of="dropout")
+def key_used_as_it_came(x, rate, key, step, axis_name):
+    """The key is fresh, so it can be used.
+
+    It is one key for the whole run, the same on all devices and at each step. Fold in both numbers. (Random numbers of
+    NumPy are no way out: they are drawn once, while JAX traces.)
+    """
+    return _drop(x, rate, key)
+
+
+@mistake(of="dropout")
+def key_of_its_own(x, rate, key, step, axis_name):
+    """Any key will do, as long as step and device are folded in.
+
+    Then all runs have the same noise, whatever their seed. Begin with the key that is given.
+    """
+    return _drop(x, rate, _own(jax.random.key(0), step, axis_name))
+
+
+@mistake(of="dropout")
+def one_choice_for_all_entries(x, rate, key, step, axis_name):
+    """bernoulli(key, p) gives the mask.
+
+    Without a shape it draws one number, and all entries share it: bernoulli(key, p, x.shape).
+    """
+    return jnp.where(jax.random.bernoulli(_own(key, step, axis_name), 1 - rate), x / (1 - rate), 0.0)
 
 
 # --- sync_batch_norm
@@ -995,6 +1206,68 @@ def statistics_of_each_row(x, axis_name, eps=1e-5):
     return (x - mean[:, None]) / jnp.sqrt(square - mean**2 + eps)[:, None]
 
 
+@mistake(of="sync_batch_norm")
+def moments_subtracted_the_wrong_way(x, axis_name, eps=1e-5):
+    """The variance is the square of the mean less the mean of the squares.
+
+    The other way round: as it is, it is negative, and its root is nan.
+    """
+    mean, square = _moments(x, axis_name)
+    return _normal(x, mean, mean**2 - square, eps)
+
+
+@mistake(of="sync_batch_norm")
+def square_of_the_mean_taken_for_the_mean_square(x, axis_name, eps=1e-5):
+    """x.mean(axis=0)**2 is the second moment.
+
+    Square first: the mean of x**2. The square of the mean knows nothing of the spread on a device.
+    """
+    mean, square = lax.pmean(jnp.stack([x.mean(axis=0), x.mean(axis=0) ** 2]), axis_name)
+    return _normal(x, mean, square - mean**2, eps)
+
+
+@mistake(of="sync_batch_norm")
+def mean_not_taken_out(x, axis_name, eps=1e-5):
+    """Normalising is dividing by the standard deviation.
+
+    After the mean has been subtracted.
+    """
+    mean, square = _moments(x, axis_name)
+    return _normal(x, 0.0, square - mean**2, eps)
+
+
+@mistake(of="sync_batch_norm")
+def mean_left_local(x, axis_name, eps=1e-5):
+    """With the variance of all devices, each may subtract the mean of its own rows.
+
+    Both statistics are those of the whole batch.
+    """
+    mean, square = _moments(x, axis_name)
+    return _normal(x, x.mean(axis=0), square - mean**2, eps)
+
+
+@mistake(of="sync_batch_norm")
+def sums_divided_by_the_devices_only(x, axis_name, eps=1e-5):
+    """Sums are added up over devices, and divided by their number.
+
+    They are sums over rows as well: divide by all rows of all devices. (For means over rows, pmean is all there is to
+    do.)
+    """
+    mean, square = lax.pmean(jnp.stack([x.sum(axis=0), jnp.square(x).sum(axis=0)]), axis_name)
+    return _normal(x, mean, square - mean**2, eps)
+
+
+@mistake(of="sync_batch_norm")
+def rows_of_all_devices_of_the_machine(x, axis_name, eps=1e-5):
+    """There are len(x) * jax.device_count() rows.
+
+    On the devices that take part, which may be fewer: lax.axis_size(axis_name), or pmean of the means.
+    """
+    sums = lax.psum(jnp.stack([x.sum(axis=0), jnp.square(x).sum(axis=0)]), axis_name)
+    mean, square = sums / (len(x) * jax.device_count())
+    return _normal(x, mean, square - mean**2, eps)
+
+
 # --- accumulate
 
 
@@ -1114,6 +1387,57 @@ def only_the_first_part(loss, params, x, y, parts, axis_name):
     """
     found = jax.value_and_grad(loss)(params, _parts(x, parts)[0], _parts(y, parts)[0])
     return lax.pmean(found, axis_name)
+
+
+@mistake(of="accumulate")
+def overwritten_and_not_added(loss, params, x, y, parts, axis_name):
+    """The body of the scan returns the new gradient.
+
+    The carry is what is handed on, and it is to be the sum so far: the old one plus the new. As it is, the last part
+    alone is left, and is divided by their number.
+    """
+    found = jax.value_and_grad(loss)(params, _parts(x, parts)[-1], _parts(y, parts)[-1])
+    return lax.pmean(each(lambda leaf: leaf / parts, found), axis_name)
+
+
+@mistake(of="accumulate")
+def parts_taken_for_rows(loss, params, x, y, parts, axis_name):
+    """`parts` is the size of a part: reshape(-1, parts, ...).
+
+    It is how many there are: `parts` parts of b / parts rows each, reshape(parts, b // parts, ...).
+    """
+    number = len(x) // parts
+    return lax.pmean(each(lambda leaf: leaf / number, _accumulated(loss, params, x, y, number)), axis_name)
+
+
+@mistake(of="accumulate")
+def loss_of_its_own_device(loss, params, x, y, parts, axis_name):
+    """The loss is for the log only, and needs no pmean.
+
+    Then each device logs the loss of its own rows. The mean over all devices is asked for, of both.
+    """
+    value, grads = each(lambda leaf: leaf / parts, _accumulated(loss, params, x, y, parts))
+    return value, lax.pmean(grads, axis_name)
+
+
+@mistake(of="accumulate")
+def gradient_not_divided(loss, params, x, y, parts, axis_name):
+    """The loss is divided by `parts`, and the gradient follows.
+
+    It was added up in the same loop, `parts` times: divide both.
+    """
+    value, grads = lax.pmean(_accumulated(loss, params, x, y, parts), axis_name)
+    return value / parts, grads
+
+
+@mistake(of="accumulate")
+def divided_by_the_devices_of_the_machine(loss, params, x, y, parts, axis_name):
+    """The mean over devices is the sum over jax.device_count().
+
+    Over the devices of the axis, which may be fewer. pmean knows how many, and so does lax.axis_size(axis_name).
+    """
+    total = lax.psum(_accumulated(loss, params, x, y, parts), axis_name)
+    return each(lambda leaf: leaf / (parts * jax.device_count()), total)
 
 
 # --- ring_all_reduce
@@ -1380,6 +1704,72 @@ def one_step_too_few(x, axis_name, size):
     return _ring(x, axis_name, size, rounds=(size - 2, size - 2))
 
 
+@mistake(of="ring_all_reduce")
+def modulo_left_out(x, axis_name, size):
+    """Chunks count from 0 to n - 1, and an index that is too large comes round by itself.
+
+    A negative one does. One that is too large reads the last chunk, and writes nowhere, without an error: (d + 1 - s) %
+    n.
+    """
+
+    def half(chunks, d, s, send):
+        return chunks.at[d - s - 1].add(send(chunks[d - s]))
+
+    def spread(chunks, d, s, send):
+        return chunks.at[d - s].set(send(chunks[d + 1 - s]))
+
+    return _two_halves(x, axis_name, size, half, spread)
+
+
+def _add_up(chunks: Any, d: Any, s: int, send: Any) -> Any:
+    return chunks.at[(d - s - 1) % len(chunks)].add(send(chunks[(d - s) % len(chunks)]))
+
+
+@mistake(of="ring_all_reduce")
+def chunks_sent_as_they_were(x, axis_name, size):
+    """Each device sends its own chunks.
+
+    Once. From the second step on it sends what came in, with its own added: the sum so far has to travel.
+    """
+    first = x.reshape(size, x.size // size)
+
+    def half(chunks, d, s, send):
+        return chunks.at[(d - s - 1) % size].add(send(first[(d - s) % size]))
+
+    def spread(chunks, d, s, send):
+        return chunks.at[(d - s) % size].set(send(chunks[(d + 1 - s) % size]))
+
+    return _two_halves(x, axis_name, size, half, spread)
+
+
+@mistake(of="ring_all_reduce")
+def finished_chunk_sent_again(x, axis_name, size):
+    """In the second half a device sends the chunk that it has finished, d + 1.
+
+    In its step 0. In step s it sends chunk d + 1 - s, which came in last: else the neighbour gets the same one each
+    time.
+    """
+
+    def spread(chunks, d, s, send):
+        return chunks.at[(d - s) % size].set(send(chunks[(d + 1) % size]))
+
+    return _two_halves(x, axis_name, size, _add_up, spread)
+
+
+@mistake(of="ring_all_reduce")
+def put_where_the_sent_one_was(x, axis_name, size):
+    """In the second half, what comes in has the number of what went out.
+
+    The neighbour has sent its own, one number lower: chunk d - s.
+    """
+
+    def spread(chunks, d, s, send):
+        place = (d + 1 - s) % size
+        return chunks.at[place].set(send(chunks[place]))
+
+    return _two_halves(x, axis_name, size, _add_up, spread)
+
+
 # --- shard_map_step
 
 
@@ -1394,7 +1784,8 @@ def pmean_of_gradients_that_are_summed_already(loss, learning_rate, count):
     """In shard_map one averages gradients as in pmap.
 
     With check_vma=True the gradient for replicated parameters is already the sum over devices. The mean of equal sums
-    is that sum: n times too large. Differentiate the pmean of the loss.
+    is that sum: n times too large. Differentiate the pmean of the loss. (With check_vma=False it is a psum for a pmean
+    that does the same.)
     """
 
     def step(params, x, y):
@@ -1489,6 +1880,85 @@ def mesh_of_all_devices(loss, learning_rate, count):
     return _mapped(step, max(count, len(jax.devices())))
 
 
+def _averaged(loss: Any, rate: float) -> Any:
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
+        return _move(params, grads, rate), value
+
+    return step
+
+
+@mistake(of="shard_map_step")
+def result_that_differs_given_out_as_one(loss, learning_rate, count):
+    """out_specs=P() takes the result of one device, as all have the same.
+
+    Here one of the results differs from device to device, and JAX has seen it: the loss that is returned is still that
+    of a device's own rows, or what is made of it. Average inside of the function that is differentiated, and return
+    that value.
+    """
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(loss)(params, x, y)
+        return _move(params, grads, learning_rate / count), value
+
+    return _mapped(step, count)
+
+
+@mistake(of="shard_map_step")
+def another_name_than_the_mesh_has(loss, learning_rate, count):
+    """The axis is called "devices", whatever the mesh calls it.
+
+    lax.pmean looks for the name in the mesh, and stops at an assertion when it is not there. One name for the mesh, the
+    specs and the collectives.
+    """
+    mesh = jax.make_mesh((count,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
+    specs = {"in_specs": (P(), P("batch"), P("batch")), "out_specs": (P(), P())}
+    return jax.jit(jax.shard_map(_averaged(loss, learning_rate), mesh=mesh, **specs))
+
+
+@mistake(of="shard_map_step")
+def labels_not_cut(loss, learning_rate, count):
+    """in_specs cut the inputs, and the labels are small enough to go to all.
+
+    Row i of x belongs to label i: cut both in the same way.
+    """
+    specs = {"in_specs": (P(), P("devices"), P()), "out_specs": (P(), P())}
+    return jax.jit(jax.shard_map(_averaged(loss, learning_rate), mesh=_mesh(count), **specs))
+
+
+@mistake(of="shard_map_step")
+def parameters_cut_like_the_batch(loss, learning_rate, count):
+    """P("devices") for everything: that is what the devices share.
+
+    P("devices") cuts the first axis of each array. Parameters go whole to each device: P().
+    """
+    specs = {"in_specs": P("devices"), "out_specs": (P(), P())}
+    return jax.jit(jax.shard_map(_averaged(loss, learning_rate), mesh=_mesh(count), **specs))
+
+
+@mistake(of="shard_map_step")
+def copies_put_end_to_end(loss, learning_rate, count):
+    """The parameters come back from the devices: out_specs P("devices").
+
+    That puts the devices' arrays one behind the other, and the weights become n times as long. Each device returns the
+    same parameters: P() takes them once.
+    """
+    specs = {"in_specs": (P(), P("devices"), P("devices")), "out_specs": (P("devices"), P())}
+    return jax.jit(jax.shard_map(_averaged(loss, learning_rate), mesh=_mesh(count), **specs))
+
+
+@mistake(of="shard_map_step")
+def mesh_without_automatic_axes(loss, learning_rate, count):
+    """jax.make_mesh((n,), ("devices",)) is all that a mesh needs.
+
+    Without axis_types the axes are explicit: how an array lies is then a part of its type, and JAX refuses arrays that
+    lie otherwise. Exercise 2 tells how to make a mesh: axis_types=(AxisType.Auto,).
+    """
+    mesh = jax.make_mesh((count,), ("devices",), devices=jax.devices()[:count])
+    specs = {"in_specs": (P(), P("devices"), P("devices")), "out_specs": (P(), P())}
+    return jax.jit(jax.shard_map(_averaged(loss, learning_rate), mesh=mesh, **specs))
+
+
 # --- jit_step
 
 
@@ -1504,7 +1974,8 @@ def _plain_step(loss: Any, rate: float) -> Any:
 def no_sharding_at_all(loss, learning_rate, count):
     """jit uses the devices that there are.
 
-    It uses those on which the arguments lie: one. Say how the arguments are to lie.
+    It uses those on which the arguments lie: one. Say how the arguments are to lie, in in_shardings: a device_put
+    before the call is no part of the program.
     """
     return jax.jit(_plain_step(loss, learning_rate))
 
@@ -1579,6 +2050,26 @@ def shardings_over_all_devices(loss, learning_rate, count):
     Of the first `count` of them: a run on four of eight devices is a run on four.
     """
     return _sharded(_plain_step(loss, learning_rate), max(count, len(jax.devices())))
+
+
+@mistake(of="jit_step")
+def specs_without_a_mesh(loss, learning_rate, count):
+    """in_shardings are PartitionSpecs, as in_specs are.
+
+    A spec alone does not say over which devices. NamedSharding(mesh, spec) does. (With old pjit a mesh came from around
+    the call.)
+    """
+    return jax.jit(_plain_step(loss, learning_rate), in_shardings=(P(), P("devices"), P("devices")))
+
+
+@mistake(of="jit_step")
+def parameters_cut_as_well(loss, learning_rate, count):
+    """One sharding for everything, P("devices").
+
+    It cuts the first axis of each array, of parameters too, and that of x it must be: two shardings, P("devices") for x
+    and y, and P() for params and results.
+    """
+    return jax.jit(_plain_step(loss, learning_rate), in_shardings=NamedSharding(_mesh(count), P("devices")))
 
 
 # --- efficiency
@@ -1707,3 +2198,69 @@ def hidden_behind_computing(count, compute, size, latency, bandwidth):
     Where communication is hidden. Here it follows the computing, and both count.
     """
     return compute / max(compute, _ring_seconds(count, size, latency, bandwidth))
+
+
+@mistake(of="efficiency")
+def speed_up_and_not_efficiency(count, compute, size, latency, bandwidth):
+    """n devices at this efficiency do n times as much.
+
+    That is the speed-up. Over n it is the efficiency: the part of the time, at most 1.
+    """
+    return count * compute / (compute + _ring_seconds(count, size, latency, bandwidth))
+
+
+@mistake(of="efficiency")
+def latency_shared_out(count, compute, size, latency, bandwidth):
+    """A step takes (latency + size / bandwidth) / n.
+
+    Bytes are shared out, waiting is not: each step has a whole latency.
+    """
+    return compute / (compute + 2 * (count - 1) * (latency + size / bandwidth) / count)
+
+
+@mistake(of="efficiency")
+def bytes_of_one_step_only(count, compute, size, latency, bandwidth):
+    """2 (n - 1) latencies, and the bytes.
+
+    The bytes go with each step as well: both terms in the brackets are taken 2 (n - 1) times.
+    """
+    return compute / (compute + 2 * (count - 1) * latency + size / count / bandwidth)
+
+
+@mistake(of="efficiency")
+def brackets_left_out(count, compute, size, latency, bandwidth):
+    """compute / compute + ring.
+
+    A division binds tighter than a sum: this is 1 + ring. Brackets around the whole step.
+    """
+    return compute / compute + _ring_seconds(count, size, latency, bandwidth)
+
+
+# --- several exercises
+
+
+@mistake(of="mean_gradients")
+@mistake(of="weighted_gradient")
+@mistake(of="dropout")
+@mistake(of="sync_batch_norm")
+@mistake(of="accumulate")
+@mistake(of="ring_all_reduce")
+def name_of_the_axis_written_down(*_):
+    """The axis of devices is called "devices".
+
+    In your own pmap. These functions are called inside of somebody else's, where it may have any name: use the argument
+    `axis_name`, in each collective and in lax.axis_index.
+    """
+    return lax.axis_index("devices")
+
+
+@mistake(of="dropout")
+@mistake(of="ring_all_reduce")
+def value_of_a_traced_number_wanted(*args):
+    """lax.axis_index gives a number, as a rank in MPI or PyTorch is one: `if d == 0`, int(d), a list's entry d.
+
+    JAX traces one program for all devices, so that this number has no value yet. Arrays can be indexed with it
+    (chunks[k], chunks.at[k]), lists cannot; jnp.where chooses where `if` would; fold_in takes it as it is.
+    """
+    axis_name = next(arg for arg in args if isinstance(arg, str))
+    return int(lax.axis_index(axis_name))
