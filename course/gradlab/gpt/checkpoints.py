@@ -14,7 +14,7 @@ from gradlab.gpt.config import Config
 from gradlab.gpt.trainer import Trainer, TrainState
 
 
-def _wait_over_devices(*, key: str, timeout_ms: int) -> None:  # noqa: ARG001 Gloo has a limit of its own
+def _wait_over_devices(*, key: str, timeout_ms: int) -> None:  # Gloo has a limit of its own, not this one
     """Waits for all processes, and fails at once where one is gone.
 
     Orbax would wait at JAX's coordination service, which takes a heartbeat to notice, and then aborts this process
