@@ -112,7 +112,10 @@ class Start:
     axes: tuple[int, int]
 
     def __call__(self, start_training: Callable, params: dict) -> dict:
-        placed, state = start_training(Adam(), params, self.specs, grid(*self.axes))
+        found = start_training(Adam(), params, self.specs, grid(*self.axes))
+        if not isinstance(found, (tuple, list)) or len(found) != 2 or not isinstance(found[0], dict):
+            raise TypeError("return a pair: the placed parameters, a dictionary, and the state")
+        placed, state = found
         return _layout(placed, state) | {"values": {name: np.asarray(leaf) for name, leaf in placed.items()}}
 
 
@@ -136,7 +139,10 @@ class TwoSteps:
         step, losses, before = make_step(SquaredError(), Adam()), [], []
         for _ in range(2):
             before = jax.tree.leaves((params, state))
-            value, params, state = step(params, state, x, y)
+            found = step(params, state, x, y)
+            if not isinstance(found, (tuple, list)) or len(found) != 3 or not isinstance(found[1], dict):
+                raise TypeError("a step returns three things: the loss, the parameters, a dictionary, and the state")
+            value, params, state = found
             losses.append(float(value))
         told = _layout(params, state) | {"values": {name: np.asarray(leaf) for name, leaf in params.items()}}
         return told | {"losses": losses, "donated": [bool(leaf.is_deleted()) for leaf in before if leaf.ndim]}
@@ -160,6 +166,8 @@ class Placement:
 
     def __call__(self, global_batch: Callable, rows: np.ndarray) -> dict[str, Any]:
         made = global_batch(rows, grid(*self.axes))
+        if not isinstance(made, jax.Array):
+            raise TypeError(f"return an array of JAX, which lies on devices, not a {type(made).__name__}")
         shards = [shard.data.shape for shard in made.addressable_shards]
         return {
             "value": np.asarray(made),

@@ -13,6 +13,7 @@ from scipy.stats import t as student_t
 from gradlab import shards
 from gradlab.checks import programs, sharding_verdicts
 from gradlab.checks import sharding_oracles as oracles
+from gradlab.checks.case import Case
 from gradlab.checks.draw import Draw
 from gradlab.checks.sharding import gpt_shapes
 from gradlab.gpt.config import Config, Recipe
@@ -167,3 +168,62 @@ def test_training_together_learns_alone_too():
 
     losses = shards.train_together(rows, batch, steps=6)
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_law_is_closest_to_what_is_scattered_about_it():
+    law, spread = {"floor": 1.7, "factor": 12.0, "exponent": 0.3}, 0.002
+    sizes = np.geomspace(2e3, 2e5, 7)
+    losses = oracles.scattered(sizes, spread, DRAW.normal(7), **law)
+    unit = 2e4
+
+    def power(r, e, b, a):
+        return e + b * r**-a
+
+    (e, b, a), _ = curve_fit(power, sizes / unit, losses, p0=(1.5, 1.0, 0.3))
+    assert (e, b * unit**a, a) == pytest.approx((1.7, 12.0, 0.3), rel=1e-4)  # where SciPy stops
+    assert np.sqrt(np.sum((power(sizes / unit, e, b, a) - losses) ** 2) / 4) == pytest.approx(spread, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (("data",), "return a PartitionSpec"),
+        (P("data", None, "model"), "3 entries"),
+        (P("fsdp", "tensor"), "none that is called 'fsdp'"),
+        (P("model", "model"), "names 'model' twice"),
+    ],
+    ids=str,
+)
+def test_what_is_no_spec_of_a_matrix_is_told(spec, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        sharding_verdicts.names_by_axis(spec, (8, 8))
+
+
+def test_answers_of_another_form_are_told():
+    params, specs = {"w": DRAW.normal(4, 4)}, {"w": P("data")}
+    with pytest.raises(TypeError, match="return a pair: the placed parameters"):
+        shards.Start(specs, (2, 2))(lambda optimizer, params, specs, mesh: (optimizer.init(params), params), params)
+    with pytest.raises(TypeError, match="a step returns three things"):
+        shards.TwoSteps(specs, (2, 2))(
+            lambda loss, optimizer: lambda params, state, x, y: (params, state, 0.0), params, 1, 1
+        )
+    with pytest.raises(TypeError, match="not a ndarray"):
+        shards.Placement((2, 2))(lambda rows, mesh: rows, DRAW.normal(4, 4))
+
+
+def test_devices_that_differ_are_one_error_whatever_the_function_is_called():
+    mesh, x = shards.grid(2, 2), jnp.zeros((4, 4))
+    case = Case("traced", run=lambda handle: probe.program(handle, x).text)
+
+    def error(function):
+        return case.ask(local(function=function)).got
+
+    def spread(run):
+        return lambda x: jax.shard_map(run, mesh=mesh, in_specs=P("data", "model"), out_specs=P("data"))(x)
+
+    def named(part):
+        return 2 * part
+
+    one, other, fine = error(spread(lambda part: part)), error(spread(named)), error(lambda x: x)
+    assert case.same(one, other)
+    assert not case.same(one, fine)

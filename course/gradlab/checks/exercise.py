@@ -73,7 +73,10 @@ class Exercise:
         if all(outcome.passed or outcome.unwritten for outcome in outcomes):
             return []
         agreement = {}
+        failed = [self._concerned(implementations, place, outcomes) for place in range(len(implementations))]
         for known in mistakes_of(self.lab, self.name):
+            if not any(failed[known.position]):
+                continue
             given = list(implementations)
             given[known.position] = known.implementation
             handles = local(**dict(zip(self.arguments, given, strict=True)))
@@ -82,8 +85,7 @@ class Exercise:
                 answer = self._answer(known, outcome.case, handles, (seed, number))
                 same = outcome.case.same(answer, outcome.got)
                 count, differs = count + same, differs + (not same)
-                if same and not outcome.passed:
-                    explains += self._concerns(implementations, known.position, outcome)
+                explains += same and failed[known.position][number]
                 # One answer may differ (the same mistake in other words); two are another mistake, and cost time.
                 if differs > 1:
                     break
@@ -91,14 +93,14 @@ class Exercise:
                 agreement[known] = count, explains
         return [known for known, found in agreement.items() if found == max(agreement.values())]
 
-    def _concerns(self, implementations: tuple, position: int, outcome: Outcome) -> bool:
-        """Whether a case asks the function at `position` at all; with several, it may be about another one."""
+    def _concerned(self, implementations: tuple, position: int, outcomes: list[Outcome]) -> list[bool]:
+        """Which outcomes are failures of cases that ask the function at `position`; others may be about another one."""
         if len(implementations) == 1:
-            return True
+            return [not outcome.passed for outcome in outcomes]
         given = list(implementations)
         given[position] = _nothing
         handles = local(**dict(zip(self.arguments, given, strict=True)))
-        return not outcome.case.same(outcome.case.ask(handles).got, outcome.got)
+        return [not it.passed and not it.case.same(it.case.ask(handles).got, it.got) for it in outcomes]
 
     def _answer(self, known: Mistake, case: Case, handles: tuple, question: tuple[int, int]) -> Any:
         """What a known mistake answers to a case; asked once, unless the student's functions have a part in it."""

@@ -148,10 +148,21 @@ def interval_width(
     Only the span of the law's slopes counts, so that floor and factor, which scale them, do not.
     """
     del floor, factor
-
-    def slopes(at: np.ndarray) -> np.ndarray:
-        return np.stack([np.ones_like(at), at**-exponent, at**-exponent * np.log(at)])
-
-    basis, here = np.linalg.qr(slopes(np.asarray(sizes)).T).R, slopes(np.array(size))
+    basis, here = np.linalg.qr(_slopes(np.asarray(sizes), exponent).T).R, _slopes(np.array(size), exponent)
     new_run = math.sqrt(1 + float(np.sum(np.linalg.solve(basis.T, here) ** 2)))
     return 2 * float(student_t.ppf((1 + level) / 2, len(sizes) - 3)) * spread * new_run
+
+
+def scattered(sizes: np.ndarray, spread: float, noise: np.ndarray, **law: float) -> np.ndarray:
+    """Losses about a power law to which the law itself is closest, and whose noise comes out as `spread` exactly.
+
+    From `noise` is taken what a change of the law would explain; the rest is scaled.
+    """
+    basis = np.linalg.qr(_slopes(np.asarray(sizes), law["exponent"]).T).Q
+    rest = noise.astype(Wide) - basis @ (basis.T @ noise)
+    return power_law(sizes, **law) + rest * spread * math.sqrt((len(sizes) - 3) / float(np.sum(rest**2)))
+
+
+def _slopes(at: np.ndarray, exponent: float) -> np.ndarray:
+    """The span of a power law's slopes by its three numbers."""
+    return np.stack([np.ones_like(at), at**-exponent, at**-exponent * np.log(at)])

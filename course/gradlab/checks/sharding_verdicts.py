@@ -24,7 +24,14 @@ def names_by_axis(spec: object, shape: Shape) -> list[tuple[str, ...]]:
     if len(spec) > len(shape):
         raise ValueError(f"a spec of {len(spec)} entries for an array of {len(shape)} axes")
     entries = [*spec, *[None] * (len(shape) - len(spec))]
-    return [(entry,) if isinstance(entry, str) else tuple(entry or ()) for entry in entries]
+    found = [(entry,) if isinstance(entry, str) else tuple(entry or ()) for entry in entries]
+    used = [axis for cut in found for axis in cut]
+    for axis in used:
+        if axis not in _MESH:
+            raise ValueError(f'the mesh has the axes "data" and "model", and none that is called {axis!r}')
+        if used.count(axis) > 1:
+            raise ValueError(f"{spec} names {axis!r} twice: an axis of the mesh can cut one axis of an array")
+    return found
 
 
 def cut_along(spec: object, name: str, shape: Shape) -> str:
@@ -41,7 +48,7 @@ def all_whole(partition: Callable[[str, Shape], object], shapes: dict[str, Shape
 
 def _shares(names: list[tuple[str, ...]]) -> list[int]:
     """Into how many parts a mesh of 2 x 4 devices cuts each axis."""
-    return [math.prod(_MESH.get(axis, 1) for axis in cut) for cut in names]
+    return [math.prod(_MESH[axis] for axis in cut) for cut in names]
 
 
 def cut_by(partition: Callable[[str, Shape], object], shapes: dict[str, Shape], count: int) -> str:
@@ -59,11 +66,11 @@ def cut_by(partition: Callable[[str, Shape], object], shapes: dict[str, Shape], 
 
 
 def biases(partition: Callable[[str, Shape], object], shapes: dict[str, Shape]) -> str:
-    """Whether the stacked biases of columns are cut on their first axis after the layers, or not at all."""
+    """Whether the stacked biases of columns are cut on their first axis after the layers, like columns, or not."""
     for name, shape in shapes.items():
         names = names_by_axis(partition(f"blocks.{name}", shape), shape)
         if names[0]:
             return f"{name}: the axis of the layers is cut"
-        if any(names[2:]) or shape[1] % _shares(names)[1]:
+        if any(names[2:]) or shape[1] % _shares(names)[1] or names[1] == ("data",):
             return f"{name}: cut elsewhere than its columns"
     return LIKE_COLUMNS

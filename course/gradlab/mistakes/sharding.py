@@ -1,7 +1,7 @@
 """Known mistakes of lab 07, sharding large models."""
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from gradlab.checks.mistake import mistake
@@ -199,6 +201,38 @@ def a_byte_for_each_number(batch, sequence, width, heads, layers, tensor=1, reco
     return layers * sequence * batch * width * (1 if recompute == "full" else 10 + 24 / tensor + scores)
 
 
+@mistake(of="memory_per_device")
+def gradients_before_the_optimizer(
+    parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12
+):
+    """Stage 1 cuts the gradients, stage 2 the optimizer's numbers too.
+
+    The other way round: the optimizer's numbers are the largest part, and stage 1 cuts them.
+    """
+    cut = {"parameters": zero_stage >= 3, "gradients": zero_stage >= 1, "optimizer": zero_stage >= 2}
+    return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
+
+
+@mistake(of="memory_per_device", position=1)
+def the_bracket_in_whole_numbers(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """Bytes are whole numbers, so 24 is divided by t with //.
+
+    The bracket is bytes for each number of the input, and 24/16 of them is one and a half. Divide with /.
+    """
+    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    return layers * sequence * batch * width * (2 if recompute == "full" else 10 + 24 // tensor + scores)
+
+
+@mistake(of="memory_per_device", position=1)
+def selective_and_full_change_places(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
+    """Selective recomputation keeps the inputs that were selected, full recomputation all but the scores.
+
+    The word says what is recomputed: "full" everything, so that only inputs are kept, "selective" the scores alone.
+    """
+    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    return layers * sequence * batch * width * (2 if recompute == "selective" else 10 + 24 / tensor + scores)
+
+
 # --- flops_per_token
 
 
@@ -249,9 +283,10 @@ def a_multiplication_and_an_addition_are_one(layers, width, vocabulary, sequence
 
 @mistake(of="flops_per_token")
 def only_what_the_mask_leaves(layers, width, vocabulary, sequence):
-    """A causal mask halves attention's work.
+    """A causal mask halves attention's work; or: attention is one product.
 
-    A kernel may skip the masked half. The convention counts all of it, and so does this lab; say which one you use.
+    A kernel may skip the masked half, but the convention counts all of it, and so does this lab. And there are two
+    products: queries with keys, and weights with values.
     """
     return 6 * (12 * layers * width**2 + vocabulary * width) + 6 * layers * sequence * width
 
@@ -263,6 +298,25 @@ def the_peak_of_one_device_for_all(tokens_per_second, operations_per_token, devi
     All devices together make the tokens: the peak is that of all of them.
     """
     return tokens_per_second * operations_per_token / peak
+
+
+@mistake(of="flops_per_token")
+def the_mlp_is_one_matrix(layers, width, vocabulary, sequence):
+    """The MLP has 4 d^2 weights.
+
+    Each of its matrices has: one makes four times as many numbers, and one comes back. Both make 8 d^2, 12 with
+    attention.
+    """
+    return 6 * (8 * layers * width**2 + vocabulary * width) + 12 * layers * sequence * width
+
+
+@mistake(of="flops_per_token")
+def the_whole_sequence(layers, width, vocabulary, sequence):
+    """The operations are those of a sequence.
+
+    They are asked for one token: do not multiply by T, beyond the T tokens that attention looks at.
+    """
+    return sequence * (6 * (12 * layers * width**2 + vocabulary * width) + 12 * layers * sequence * width)
 
 
 def _flops(layers: int, width: int, vocabulary: int, sequence: int, weight: int = 6, score: int = 12) -> int:
@@ -513,6 +567,60 @@ def two_collectives_for_one(x, up, up_bias, down, down_bias, mesh):
     return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
 
 
+@mistake(of="tensor_parallel_mlp")
+def parts_differ_between_devices(x, up, up_bias, down, down_bias, mesh):
+    """The check of shard_map is in the way: switch it off, as the error says.
+
+    It found something. `out_specs` names no "model": each device along "model" must have the same result, and here
+    each has a part. Add the parts with a psum over "model", inside, and the error goes. With check_vma=False the
+    numbers are wrong.
+    """
+    run = lambda x, a, b, c, d: _hidden(x, a, b) @ c + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def an_axis_that_the_mesh_has_not(x, up, up_bias, down, down_bias, mesh):
+    """The axis of tensor parallelism is called "tensor", or "tp".
+
+    An axis is known by the name that the mesh has given it. Here they are "data" and "model"; `mesh.axis_names` tells.
+    """
+    run = lambda x, a, b, c, d: jax.lax.psum(_hidden(x, a, b) @ c, "tensor") + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def the_mesh_is_set_inside(x, up, up_bias, down, down_bias, mesh):
+    """A mesh is entered with a `with`, as in older examples.
+
+    A layer is part of a step that is compiled, and there no mesh can be set. Give it to the call: shard_map(...,
+    mesh=mesh).
+    """
+    with jax.set_mesh(mesh):
+        run = lambda x, a, b, c, d: add_up(_hidden(x, a, b) @ c) + d[None]  # noqa: E731
+        return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
+@mistake(of="tensor_parallel_mlp")
+def parts_are_gathered_and_added(x, up, up_bias, down, down_bias, mesh):
+    """Collect the parts, then add them.
+
+    That is the right number, and more bytes: each device gets all parts, whole. An all-reduce adds on the way.
+    """
+    run = lambda x, a, b, c, d: jax.lax.all_gather(_hidden(x, a, b) @ c, "model").sum(axis=0) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias), check=False)
+
+
+@mistake(of="tensor_parallel_mlp")
+def a_sum_after_each_product(x, up, up_bias, down, down_bias, mesh):
+    """After every product of cut matrices comes a sum over devices.
+
+    After rows. After columns each device has its own hidden units, whole: a sum would add one unit to another.
+    """
+    run = lambda x, a, b, c, d: add_up(jax.nn.gelu(add_up(x @ a) + b[None]) @ c) + d[None]  # noqa: E731
+    return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
+
+
 # --- tensor_parallel_attention
 
 
@@ -641,6 +749,54 @@ def queries_and_keys_change_places(x, query, key, value, out, mesh):
     Its transpose is. Each row belongs to a query, and softmax goes along the keys.
     """
     run = lambda x, q, k, v, o: add_up(_back(_attended(x, k, q, v), o))  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def heads_differ_between_devices(x, query, key, value, out, mesh):
+    """The check of shard_map is in the way: switch it off, as the error says.
+
+    It found something. `out_specs` names no "model": each device along "model" must have the same result, and here
+    each has the part of its heads. Add the parts with a psum over "model", after the last product, and the error
+    goes.
+    """
+    run = lambda x, q, k, v, o: _back(_attended(x, q, k, v), o)  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def scaled_twice(x, query, key, value, out, mesh):
+    """Queries are divided by the root of a head's size.
+
+    `attend` does that already. Give it the queries as they are.
+    """
+    run = lambda x, q, k, v, o: add_up(_back(_scored(x, q, k, v, 1 / q.shape[-1]), o))  # noqa: E731
+    return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def all_sequences_everywhere(x, query, key, value, out, mesh):
+    """Tensor parallelism cuts heads, so x stays whole.
+
+    Along "data" every device would do the work of all. The sequences of the batch are cut along that axis.
+    """
+    run = lambda x, q, k, v, o: add_up(_back(_attended(x, q, k, v), o))  # noqa: E731
+    return _on_mesh(run, mesh, (P(), *HEADS[1:]), P(), (x, query, key, value, out))
+
+
+@mistake(of="tensor_parallel_attention")
+def heads_before_tokens(x, query, key, value, out, mesh):
+    """Heads come before the tokens, as PyTorch has it.
+
+    `attend` wants (batch, sequence, heads, size), and takes your heads for tokens. Leave the axes in the order of
+    "bshe".
+    """
+
+    def run(x, q, k, v, o):
+        q, k, v = (jnp.einsum("bsw,whe->bhse", x, w) for w in (q, k, v))
+        heads = jax.nn.dot_product_attention(q, k, v, is_causal=True)
+        return add_up(jnp.einsum("bhse,hew->bsw", heads, o))
+
     return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
 
 
@@ -840,6 +996,94 @@ def cut_along_the_second_axis(loss, params, x, y, mesh):
     return _fsdp(run, mesh, (params, x, y), weights=cut, out=cut)
 
 
+@mistake(of="fsdp_gradients")
+def every_device_has_the_whole_batch(loss, params, x, y, mesh):
+    """The weights are what is cut: x and y have P().
+
+    Then every device makes the gradient of all rows, and the mean of equal gradients is right and no faster than one
+    device. It is data parallelism as well: cut x and y along "data".
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, each(lambda g: g / jax.lax.axis_size("data"), _scatter(gradients))
+
+    return _on_mesh(run, mesh, (HALVES, P(), P()), (P(), HALVES), (params, x, y), check=False)
+
+
+@mistake(of="fsdp_gradients")
+def slices_are_not_joined(loss, params, x, y, mesh):
+    """The loss takes the slices; or: all_gather makes one matrix of them.
+
+    A slice is no matrix that x fits. And all_gather puts slices on a new axis, unless tiled=True has it join them.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, w, x, y)
+        return value, each(lambda g: g / jax.lax.axis_size("data"), gradients)
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def the_compiler_shall_cut(loss, params, x, y, mesh):
+    """With sharding constraints, or shardings for jit, the compiler adds the collectives.
+
+    That is another way to FSDP, and the next exercise takes it. Here you write them: by shard_map, a gather and a
+    scatter.
+    """
+    cut = partial(jax.lax.with_sharding_constraint, shardings=NamedSharding(mesh, HALVES))
+    value, gradients = jax.value_and_grad(loss)(each(cut, params), cut(x), cut(y))
+    return value, each(cut, gradients)
+
+
+@mistake(of="fsdp_gradients")
+def gradients_are_gathered_and_averaged(loss, params, x, y, mesh):
+    """Everybody collects all gradients, and takes the mean of its slice.
+
+    A device would hold as many whole gradients as there are devices. `psum_scatter` adds on the way.
+    """
+
+    def run(w, x, y):
+        value, gradients = _local(loss, _join(w), x, y)
+        return value, _own_slice(each(lambda g: jax.lax.all_gather(g, "data").mean(axis=0), gradients), w)
+
+    return _fsdp(run, mesh, (params, x, y))
+
+
+@mistake(of="fsdp_gradients")
+def cut_along_model(loss, params, x, y, mesh):
+    """Weights are cut along "model".
+
+    Tensor parallelism does that. FSDP cuts them along "data", where the rows of the batch lie; "model" divides
+    nothing here.
+    """
+    cut = P("model")
+
+    def run(w, x, y):
+        whole = each(lambda part: jax.lax.all_gather(part, "model", tiled=True), w)
+        value, gradients = _local(loss, whole, x, y)
+        scatter = partial(jax.lax.psum_scatter, axis_name="model", tiled=True)
+        return value, each(lambda g: scatter(g) / jax.lax.axis_size("data"), gradients)
+
+    return _fsdp(run, mesh, (params, x, y), weights=cut, out=cut)
+
+
+@mistake(of="fsdp_gradients")
+def losses_differ_between_devices(loss, params, x, y, mesh):
+    """The check of shard_map is in the way: switch it off, as the error says.
+
+    It found something. P() in `out_specs` says that all devices return the same. The loss of its own rows is another on
+    each: take its pmean over "data". Gradients have P("data").
+    """
+
+    def run(w, x, y):
+        value, gradients = jax.value_and_grad(loss)(_join(w), x, y)
+        return value, each(lambda g: g / jax.lax.axis_size("data"), _scatter(gradients))
+
+    return _on_mesh(run, mesh, (HALVES,) * 3, (P(), HALVES), (params, x, y))
+
+
 # --- start_training
 
 
@@ -981,6 +1225,32 @@ def the_loss_after_the_step(loss, optimizer):
     def step(params, state, x, y):
         _, params, state = _update(loss, optimizer, params, state, x, y)
         return loss(params, x, y), params, state
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+@mistake(of="start_training")
+def whole_on_every_device(optimizer, params, specs, mesh):
+    """P() places arrays on the mesh, and the step cuts them.
+
+    P() is whole everywhere, and the step leaves arrays where they are. Each parameter has a spec of its own: use it.
+    """
+    own = _whole(params, mesh)
+    return own, optimizer.init(own)
+
+
+@mistake(of="start_training", position=1)
+def gradients_take_the_place_of_updates(loss, optimizer):
+    """A step subtracts the gradients.
+
+    The optimizer makes updates of them, which hold the rate, the moments and the sign. Add these, and not the
+    gradients.
+    """
+
+    def step(params, state, x, y):
+        value, gradients = jax.value_and_grad(loss)(params, x, y)
+        _, state = optimizer.update(gradients, state, params)
+        return value, each(lambda p, g: p - g, params, gradients), state
 
     return jax.jit(step, donate_argnums=(0, 1))
 
@@ -1148,6 +1418,15 @@ def the_output_matrix_is_cut_by_columns(name, shape):
     return _spec_but({"out.kernel": last, "down.kernel": last})(name, shape)
 
 
+@mistake(of="partition")
+def biases_of_columns_along_data(name, shape):
+    """FSDP cuts everything along "data", biases as well.
+
+    A bias is added to columns, and those lie along "model". It may be cut there, or stay whole: it is small.
+    """
+    return _spec_but({"up.bias": ("data",), "qkv.bias": ("data",)})(name, shape)
+
+
 # --- deep_loss
 
 
@@ -1256,6 +1535,26 @@ def the_root_of_the_mean(block, layers, x, remat):
     return jnp.sqrt(_scanned(jax.checkpoint(block) if remat else block, layers, x))
 
 
+@mistake(of="deep_loss")
+def recomputed_where_memory_is_enough(block, layers, x, remat):
+    """remat=True means: keep everything.
+
+    The other way round. With remat the backward pass computes again, and jax.checkpoint is what has it do so.
+    """
+    return _scanned(block if remat else jax.checkpoint(block), layers, x)
+
+
+@mistake(of="deep_loss")
+def every_layer_sees_the_input(block, layers, x, remat):
+    """Each layer is applied to x.
+
+    To what the layer before it has made of x: the carry. The x outside of the scan is the input of the first layer
+    alone.
+    """
+    body = jax.checkpoint(block) if remat else block
+    return jnp.mean(jax.lax.scan(lambda _, layer: (body(layer, x), None), x, layers)[0] ** 2)
+
+
 # --- mixed_precision_step
 
 
@@ -1285,19 +1584,11 @@ def the_masters_come_back_in_bfloat16(loss, masters, x, y, learning_rate):
 
 
 @mistake(of="mixed_precision_step")
-def nothing_is_cast(loss, masters, x, y, learning_rate):
-    """float32 is exact enough, and that is what counts.
+def a_side_of_the_product_stays_float32(loss, masters, x, y, learning_rate):
+    """Casting one side of a product is enough; or: its default precision is.
 
-    It is, at several times the cost on an accelerator. The products are to be in bfloat16.
-    """
-    return each(lambda w, g: w - learning_rate * g, masters, jax.grad(loss)(masters, x, y))
-
-
-@mistake(of="mixed_precision_step")
-def only_weights_are_cast(loss, masters, x, y, learning_rate):
-    """The weights decide the precision of a product.
-
-    A product of bfloat16 and float32 is promoted to float32. Cast the inputs as well.
+    A product of bfloat16 and float32 is promoted to float32, and float32 costs several times as much on an accelerator.
+    Cast weights, x and y, and use what `astype` returns: it changes nothing in place.
     """
     slopes = jax.grad(loss)(_cast(masters), x, y)
     return each(lambda w, g: w - learning_rate * g.astype(jnp.float32), masters, slopes)
@@ -1342,6 +1633,16 @@ def the_rate_is_forgotten(loss, masters, x, y, learning_rate):
     """
     slopes = jax.grad(loss)(_cast(masters), _cast(x), _cast(y))
     return each(lambda w, g: w - g.astype(jnp.float32), masters, slopes)
+
+
+@mistake(of="mixed_precision_step")
+def a_scale_that_stays(loss, masters, x, y, learning_rate):
+    """In half precision the loss is scaled up.
+
+    In float16, and the gradient is scaled down again. bfloat16 has the range of float32 and needs neither.
+    """
+    slopes = jax.grad(lambda half: 1024 * loss(half, _cast(x), _cast(y)))(_cast(masters))
+    return each(lambda w, g: w - learning_rate * g.astype(jnp.float32), masters, slopes)
 
 
 # --- process_rows
@@ -1403,6 +1704,15 @@ def the_batch_stays_on_one_device(local, mesh):
     It lies on the first device of this process, and other processes know nothing of it.
     """
     return jnp.asarray(local)
+
+
+@mistake(of="process_rows", position=1)
+def rows_are_cut_along_model(local, mesh):
+    """Rows go along "model".
+
+    Devices along "model" work on the same rows, with other parts of the weights. Rows are data: cut them along "data".
+    """
+    return jax.make_array_from_process_local_data(NamedSharding(mesh, P("model")), np.asarray(local))
 
 
 def _shared(rows: int, processes: int) -> int:
@@ -1471,10 +1781,22 @@ def _line(sizes: Any, losses: Any, floor: float) -> dict:
 
 
 def _best(sizes: Any, losses: Any) -> dict:
-    """The floor by a search, the rest by a line of logarithms."""
-    floors = np.linspace(0.3, 0.999, 200) * float(np.min(losses))
-    fits = [_line(sizes, losses, float(floor)) for floor in floors]
-    return min(fits, key=lambda fit: float(np.sum((_at(fit, sizes) - losses) ** 2)))
+    """The exponent by a search; floor and factor are linear. All mistakes see the same runs: these are fitted once."""
+    return dict(_searched(tuple(map(float, sizes)), tuple(map(float, losses))))
+
+
+@lru_cache(maxsize=256)
+def _searched(sizes: tuple, losses: tuple) -> tuple:
+    ratios = np.asarray(sizes) / sizes[0]
+
+    def solved(exponent: float) -> tuple:
+        design = np.stack([np.ones_like(ratios), ratios**-exponent], axis=1)
+        found = np.linalg.lstsq(design, np.asarray(losses), rcond=None)[0]
+        return found, float(np.sum((design @ found - losses) ** 2))
+
+    best = minimize_scalar(lambda a: solved(a)[1], bounds=(0.01, 2.0), method="bounded", options={"xatol": 1e-10})
+    (floor, scale), exponent = solved(best.x)[0], float(best.x)
+    return ("floor", float(floor)), ("factor", float(scale * sizes[0] ** exponent)), ("exponent", exponent)
 
 
 def _at(fit: dict, size: Any) -> Any:
@@ -1549,12 +1871,17 @@ def the_factor_at_the_unit_size(sizes, losses):
     return fit | {"factor": fit["factor"] * float(np.median(sizes)) ** -fit["exponent"]}
 
 
-def _interval(sizes: Any, losses: Any, size: float, times: Any, *, noise: float = 1.0) -> tuple[float, float, float]:
-    """Around the fit, `times(degrees of freedom)` standard deviations of the law and of `noise` times the scatter."""
+def _interval(
+    sizes: Any, losses: Any, size: float, times: Any, *, noise: float = 1.0, unit: float = 1.0
+) -> tuple[float, float, float]:
+    """Around the fit, `times(degrees of freedom)` standard deviations of the law and of `noise` times the scatter.
+
+    Where the run is to come, the slope by the exponent has the logarithm of `unit` times the ratio in it.
+    """
     fit, sizes = _best(sizes, losses), np.asarray(sizes)
-    a, freedom = fit["exponent"], len(sizes) - 3
-    slopes = lambda at: np.stack([at**0.0, at**-a, at**-a * np.log(at)], axis=-1)  # noqa: E731
-    runs, here = slopes(sizes / sizes[0]), slopes(np.asarray(size / sizes[0]))
+    a, freedom, middle = fit["exponent"], len(sizes) - 3, np.median(sizes)
+    slopes = lambda at, unit: np.stack([at**0.0, at**-a, at**-a * np.log(unit * at)], axis=-1)  # noqa: E731
+    runs, here = slopes(sizes / middle, 1.0), slopes(np.asarray(size / middle), unit)
     scatter = float(np.sum((_at(fit, sizes) - losses) ** 2)) / freedom
     half = times(freedom) * np.sqrt(scatter * (here @ np.linalg.pinv(runs.T @ runs) @ here + noise))
     return float(_at(fit, size) - half), float(_at(fit, size)), float(_at(fit, size) + half)
@@ -1594,3 +1921,42 @@ def the_quantile_of_one_side(sizes, losses, size, level=0.9):
     Then all that is left out lies on one side of each end: 10 % above and 10 % below. Halve it.
     """
     return _interval(sizes, losses, size, lambda n: student_t.ppf(level, n))
+
+
+@mistake(of="fit_scaling_law", position=1)
+def a_normal_quantile(sizes, losses, size, level=0.9):
+    """The quantile is that of the normal distribution.
+
+    It is where the noise is known. Here a few runs tell how large it is, and Student's t allows for that.
+    """
+    return _interval(sizes, losses, size, lambda n: norm.ppf((1 + level) / 2))
+
+
+@mistake(of="fit_scaling_law", position=1)
+def the_noise_over_all_points(sizes, losses, size, level=0.9):
+    """The noise is the mean of the squared residuals.
+
+    Three numbers were fitted to the points, which takes three of them away: divide by the number of points less three.
+    """
+    less = 1 - 3 / len(sizes)
+    return _interval(sizes, losses, size, lambda n: student_t.ppf((1 + level) / 2, n), noise=less)
+
+
+@mistake(of="fit_scaling_law", position=1)
+def the_sum_of_the_squares_is_the_noise(sizes, losses, size, level=0.9):
+    """The noise is the sum of the squared residuals.
+
+    That grows with every run. Divide it by the number of points less three.
+    """
+    sums = len(sizes) - 3
+    return _interval(sizes, losses, size, lambda n: student_t.ppf((1 + level) / 2, n), noise=float(sums))
+
+
+@mistake(of="fit_scaling_law", position=1)
+def the_logarithm_of_the_size_itself(sizes, losses, size, level=0.9):
+    """The slope by the exponent has the logarithm of the size in it.
+
+    Of the ratio that was fitted, N / N0, as all slopes do: the covariance belongs to the law of ratios.
+    """
+    unit = float(np.median(sizes))
+    return _interval(sizes, losses, size, lambda n: student_t.ppf((1 + level) / 2, n), unit=unit)
