@@ -66,11 +66,19 @@ def memory_per_device(draw: Draw) -> Iterator[Case]:
         because="Arrays of float32 were cut by stage over eight devices, and memory_analysis() asked.",
     )
     uneven, count = 6 * draw.integer(100, 900) + 1, 6
+    share = math.ceil(uneven / count)
     yield Case(
-        "a share that is no whole number",
-        run=lambda held, _: held(uneven, count, 3, 2, 4, 8),
-        want={name: size * math.ceil(uneven / count) for name, size in zip(oracles.KINDS, (2, 4, 8), strict=True)},
-        because="Devices hold whole parameters: the share is rounded up, then multiplied by the bytes.",
+        "a share that is no whole number, kind by kind, stages 1 to 3",
+        run=lambda held, _: [held(uneven, count, stage, 2, 4, 8) for stage in (1, 2, 3)],
+        want=[
+            dict(zip(oracles.KINDS, sizes, strict=True))
+            for sizes in (
+                (2 * uneven, 4 * uneven, 8 * share),
+                (2 * uneven, 4 * share, 8 * share),
+                (2 * share, 4 * share, 8 * share),
+            )
+        ],
+        because="Devices hold whole parameters: the share is rounded up, then multiplied by the bytes of each kind.",
     )
     # Two layers would make a layer's bytes and half of them the same; 24 is no multiple of sixteen devices.
     heads, layers = 16 * draw.integer(1, 3), draw.integer(3, 9)

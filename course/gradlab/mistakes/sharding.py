@@ -213,6 +213,18 @@ def gradients_before_the_optimizer(
     return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
 
 
+@mistake(of="memory_per_device")
+def parameters_before_the_gradients(
+    parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12
+):
+    """Stage 2 cuts the parameters, stage 3 the gradients too.
+
+    The other way round: parameters are needed in every layer of both passes, so that they are cut last.
+    """
+    cut = {"parameters": zero_stage >= 2, "gradients": zero_stage >= 3, "optimizer": zero_stage >= 1}
+    return _held(parameters, devices, _sizes(parameter_bytes, gradient_bytes, optimizer_bytes), cut)
+
+
 @mistake(of="memory_per_device", position=1)
 def the_bracket_in_whole_numbers(batch, sequence, width, heads, layers, tensor=1, recompute="none"):
     """Bytes are whole numbers, so 24 is divided by t with //.
@@ -571,9 +583,9 @@ def two_collectives_for_one(x, up, up_bias, down, down_bias, mesh):
 def parts_differ_between_devices(x, up, up_bias, down, down_bias, mesh):
     """The check of shard_map is in the way: switch it off, as the error says.
 
-    It found something. `out_specs` names no "model": each device along "model" must have the same result, and here
-    each has a part. Add the parts with a psum over "model", inside, and the error goes. With check_vma=False the
-    numbers are wrong.
+    It found something. Along an axis that `out_specs` does not name, all devices must have the same result: P("data")
+    says so of "model", where each has a part here. Add the parts with a psum over "model", inside, and the error goes.
+    With check_vma=False the numbers are wrong.
     """
     run = lambda x, a, b, c, d: _hidden(x, a, b) @ c + d[None]  # noqa: E731
     return _on_mesh(run, mesh, MLP, HALVES, (x, up, up_bias, down, down_bias))
@@ -756,9 +768,9 @@ def queries_and_keys_change_places(x, query, key, value, out, mesh):
 def heads_differ_between_devices(x, query, key, value, out, mesh):
     """The check of shard_map is in the way: switch it off, as the error says.
 
-    It found something. `out_specs` names no "model": each device along "model" must have the same result, and here
-    each has the part of its heads. Add the parts with a psum over "model", after the last product, and the error
-    goes.
+    It found something. Along an axis that `out_specs` does not name, all devices must have the same result: P("data")
+    says so of "model", where each has the part of its heads. Add the parts with a psum over "model", after the last
+    product, and the error goes.
     """
     run = lambda x, q, k, v, o: _back(_attended(x, q, k, v), o)  # noqa: E731
     return _on_mesh(run, mesh, HEADS, HALVES, (x, query, key, value, out))
