@@ -1802,9 +1802,9 @@ def _searched(sizes: tuple, losses: tuple) -> tuple:
     ratios = np.asarray(sizes) / sizes[0]
 
     def solved(exponent: float) -> tuple:
-        design = np.stack([np.ones_like(ratios), ratios**-exponent], axis=1)
-        found = np.linalg.lstsq(design, np.asarray(losses), rcond=None)[0]
-        return found, float(np.sum((design @ found - losses) ** 2))
+        terms = np.stack([ratios**0.0, ratios**-exponent], axis=-1)
+        found = np.linalg.lstsq(terms, np.asarray(losses), rcond=None)[0]
+        return found, float(np.sum((terms @ found - losses) ** 2))
 
     best = minimize_scalar(lambda a: solved(a)[1], bounds=(0.01, 2.0), method="bounded", options={"xatol": 1e-10})
     (floor, scale), exponent = solved(best.x)[0], float(best.x)
@@ -1970,5 +1970,5 @@ def the_logarithm_of_the_size_itself(sizes, losses, size, level=0.9):
 
     Of the ratio that was fitted, N / N0, as all slopes do: the covariance belongs to the law of ratios.
     """
-    unit = float(np.median(sizes))
-    return _interval(sizes, losses, size, lambda n: student_t.ppf((1 + level) / 2, n), unit=unit)
+    times = lambda n: student_t.ppf((1 + level) / 2, n)  # noqa: E731
+    return _interval(sizes, losses, size, times, unit=float(np.median(sizes)))
