@@ -19,6 +19,16 @@ def _move(params: Any, gradient: Any, rate: float) -> Any:
     return each(lambda p, g: p - rate * g, params, gradient)
 
 
+def _averaged(loss: Any, rate: float) -> Any:
+    """The step of a device that differentiates the loss averaged over devices: right in shard_map, not in pmap."""
+
+    def step(params, x, y):
+        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
+        return _move(params, grads, rate), value
+
+    return step
+
+
 def _mesh(count: int) -> jax.sharding.Mesh:
     return jax.make_mesh((count,), ("devices",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
@@ -400,12 +410,7 @@ def gradient_of_the_averaged_loss(loss, learning_rate):
     Not in pmap: there the derivative of a psum is a psum, and the factor n cancels the mean. What is left is the local
     gradient. Differentiate the local loss, and average the gradient. (shard_map has the opposite rule.)
     """
-
-    def step(params, x, y):
-        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
-        return _move(params, grads, learning_rate), value
-
-    return _pmapped(step)
+    return _pmapped(_averaged(loss, learning_rate))
 
 
 @mistake(of="make_train_step")
@@ -1557,6 +1562,16 @@ def _two_halves(x: Any, axis_name: str, size: int, first: Any, second: Any) -> A
     return chunks.reshape(-1)
 
 
+def _add_up(chunks: Any, d: Any, s: int, send: Any) -> Any:
+    """The first half of a ring as it should be."""
+    return chunks.at[(d - s - 1) % len(chunks)].add(send(chunks[(d - s) % len(chunks)]))
+
+
+def _pass_on(chunks: Any, d: Any, s: int, send: Any) -> Any:
+    """The second half of a ring as it should be."""
+    return chunks.at[(d - s) % len(chunks)].set(send(chunks[(d + 1 - s) % len(chunks)]))
+
+
 @mistake(of="ring_all_reduce")
 def second_half_by_all_gather(x, axis_name, size):
     """The finished chunks are gathered.
@@ -1615,10 +1630,7 @@ def added_to_the_chunk_that_was_sent(x, axis_name, size):
     def half(chunks, d, s, send):
         return chunks.at[(d - s) % size].add(send(chunks[(d - s) % size]))
 
-    def spread(chunks, d, s, send):
-        return chunks.at[(d - s) % size].set(send(chunks[(d + 1 - s) % size]))
-
-    return _two_halves(x, axis_name, size, half, spread)
+    return _two_halves(x, axis_name, size, half, _pass_on)
 
 
 @mistake(of="ring_all_reduce")
@@ -1631,10 +1643,7 @@ def same_chunk_in_each_step(x, axis_name, size):
     def half(chunks, d, s, send):
         return chunks.at[(d - 1) % size].add(send(chunks[d]))
 
-    def spread(chunks, d, s, send):
-        return chunks.at[(d - s) % size].set(send(chunks[(d + 1 - s) % size]))
-
-    return _two_halves(x, axis_name, size, half, spread)
+    return _two_halves(x, axis_name, size, half, _pass_on)
 
 
 @mistake(of="ring_all_reduce")
@@ -1721,10 +1730,6 @@ def modulo_left_out(x, axis_name, size):
     return _two_halves(x, axis_name, size, half, spread)
 
 
-def _add_up(chunks: Any, d: Any, s: int, send: Any) -> Any:
-    return chunks.at[(d - s - 1) % len(chunks)].add(send(chunks[(d - s) % len(chunks)]))
-
-
 @mistake(of="ring_all_reduce")
 def chunks_sent_as_they_were(x, axis_name, size):
     """Each device sends its own chunks.
@@ -1736,10 +1741,7 @@ def chunks_sent_as_they_were(x, axis_name, size):
     def half(chunks, d, s, send):
         return chunks.at[(d - s - 1) % size].add(send(first[(d - s) % size]))
 
-    def spread(chunks, d, s, send):
-        return chunks.at[(d - s) % size].set(send(chunks[(d + 1 - s) % size]))
-
-    return _two_halves(x, axis_name, size, half, spread)
+    return _two_halves(x, axis_name, size, half, _pass_on)
 
 
 @mistake(of="ring_all_reduce")
@@ -1858,12 +1860,7 @@ def tracking_off_and_its_rule_kept(loss, learning_rate, count):
 
     Only with it. Without, the rule is that of pmap: what comes out is the local gradient, and one is taken for all.
     """
-
-    def step(params, x, y):
-        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
-        return _move(params, grads, learning_rate), value
-
-    return _mapped(step, count, check_vma=False)
+    return _mapped(_averaged(loss, learning_rate), count, check_vma=False)
 
 
 @mistake(of="shard_map_step")
@@ -1872,20 +1869,7 @@ def mesh_of_all_devices(loss, learning_rate, count):
 
     Of the first `count` of them: a run on four of eight devices is a run on four.
     """
-
-    def step(params, x, y):
-        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
-        return _move(params, grads, learning_rate), value
-
-    return _mapped(step, max(count, len(jax.devices())))
-
-
-def _averaged(loss: Any, rate: float) -> Any:
-    def step(params, x, y):
-        value, grads = jax.value_and_grad(lambda p: lax.pmean(loss(p, x, y), "devices"))(params)
-        return _move(params, grads, rate), value
-
-    return step
+    return _mapped(_averaged(loss, learning_rate), max(count, len(jax.devices())))
 
 
 @mistake(of="shard_map_step")

@@ -30,6 +30,11 @@ def _sizes(p: int, g: int, o: int) -> dict:
     return {"parameters": p, "gradients": g, "optimizer": o}
 
 
+def _scores(sequence: int, width: int, heads: int, tensor: int, recompute: str) -> float:
+    """What attention's scores add to the bracket of a layer's activations."""
+    return 5 * sequence * heads / tensor / width if recompute == "none" else 0
+
+
 @mistake(of="memory_per_device")
 def stages_from_the_other_end(parameters, devices, zero_stage, parameter_bytes=2, gradient_bytes=2, optimizer_bytes=12):
     """The first stage cuts the parameters.
@@ -167,7 +172,7 @@ def one_layer_stands_for_all(batch, sequence, width, heads, layers, tensor=1, re
 
     Of one layer. All layers keep theirs until the backward pass gets there.
     """
-    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    scores = _scores(sequence, width, heads, tensor, recompute)
     return sequence * batch * width * (2 if recompute == "full" else 10 + 24 / tensor + scores)
 
 
@@ -187,7 +192,7 @@ def inputs_of_layers_are_cut(batch, sequence, width, heads, layers, tensor=1, re
 
     A layer's input is whole on every device of a tensor-parallel group: 2 s b h, whatever t is.
     """
-    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    scores = _scores(sequence, width, heads, tensor, recompute)
     return layers * sequence * batch * width * (2 / tensor if recompute == "full" else 10 + 24 / tensor + scores)
 
 
@@ -197,7 +202,7 @@ def a_byte_for_each_number(batch, sequence, width, heads, layers, tensor=1, reco
 
     Numbers, of 16 bits: each takes 2 bytes.
     """
-    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    scores = _scores(sequence, width, heads, tensor, recompute)
     return layers * sequence * batch * width * (1 if recompute == "full" else 10 + 24 / tensor + scores)
 
 
@@ -231,7 +236,7 @@ def the_bracket_in_whole_numbers(batch, sequence, width, heads, layers, tensor=1
 
     The bracket is bytes for each number of the input, and 24/16 of them is one and a half. Divide with /.
     """
-    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    scores = _scores(sequence, width, heads, tensor, recompute)
     return layers * sequence * batch * width * (2 if recompute == "full" else 10 + 24 // tensor + scores)
 
 
@@ -241,7 +246,7 @@ def selective_and_full_change_places(batch, sequence, width, heads, layers, tens
 
     The word says what is recomputed: "full" everything, so that only inputs are kept, "selective" the scores alone.
     """
-    scores = 5 * sequence * heads / tensor / width if recompute == "none" else 0
+    scores = _scores(sequence, width, heads, tensor, recompute)
     return layers * sequence * batch * width * (2 if recompute == "selective" else 10 + 24 / tensor + scores)
 
 
