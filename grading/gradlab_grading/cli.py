@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command()(build)
     app.command()(student_copy)
     app.command()(matrix)
+    app.command()(margins)
     app.command()(bench)
     engine_cli.register(app)
 
@@ -76,6 +77,22 @@ def matrix(lab: SourceName = None, as_json: AsJson = False) -> None:
     except UnknownSource as error:
         raise fail(str(error)) from error
     raise typer.Exit(0 if module.run(name, as_json=as_json) else 1)
+
+
+def margins(
+    lab: SourceName = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many hidden seeds: each is drawn as a batch's is.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Ask every right answer under many hidden seeds, and show how near each check comes to refusing one."""
+    from gradlab_grading import margins as module
+    from gradlab_grading.layout import UnknownSource, repository
+
+    try:
+        name = repository().sources(lab)[0].parent.name if lab else None
+    except UnknownSource as error:
+        raise fail(str(error)) from error
+    raise typer.Exit(0 if module.run(name, seeds, as_json=as_json) else 1)
 
 
 def bench(

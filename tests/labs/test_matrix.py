@@ -6,7 +6,9 @@ import jupytext
 import pytest
 
 from gradlab.checks.exercise import exercises
-from gradlab_grading.matrix import line
+from gradlab_grading.hidden import Hidden
+from gradlab_grading.margins import margins, right_answers
+from gradlab_grading.matrix import line, whole_check
 from gradlab_grading.reference import lab_folders, reference
 
 SOURCES = lab_folders()
@@ -36,6 +38,16 @@ def all_exercises():
 def test_matrix_has_no_gap(lab, exercise, names):
     found = line(lab, exercise, tuple(names(lab)[name] for name in exercise.arguments))
     assert not found.gaps, found
+
+
+# More seeds are asked before a release, by `gradlab margins`: where an exercise trains, each takes seconds.
+@pytest.mark.long
+@pytest.mark.allow_rank_promotion("the banks hold what students write, and JAX lets students write it")
+@pytest.mark.parametrize(("lab", "exercise"), list(all_exercises()))
+def test_right_answers_keep_well_within_tolerance_under_other_seeds(lab, exercise, names):
+    if isinstance(check := whole_check(exercise), Hidden):
+        gaps = [it.gap for it in margins(check, right_answers(exercise, names(lab)), seeds=5) if it.gap]
+        assert not gaps
 
 
 @pytest.mark.parametrize("lab", SOURCES)

@@ -2,7 +2,8 @@
 
 Oracles: closed forms in float64 for gradient descent and SGD, optax for the rest. The student's float32 results are
 compared at rtol 1e-4: a few dozen rounded operations at 6e-8 each, with a wide margin, and far below what any of the
-known mistakes changes.
+known mistakes changes. The atol of 1e-5 is for parameters that a step leaves near zero: 1 - 0.999 is known to 3e-5 in
+float32, so each of Adam's first steps, 0.1 long, to 2e-6, however little of the parameter is left.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from gradlab.optim import Signum, ZeroMoments, Zeros, train_on_digits
 from gradlab.seam import probe
 from gradlab.seam.handle import Handle
 
-close = partial(Case, rtol=1e-4, atol=1e-6)
+close = partial(Case, rtol=1e-4, atol=1e-5)
 UNTOUCHED = "the arguments are as they were"
 
 

@@ -186,7 +186,7 @@ def _one_layer(draw: Draw) -> Iterator[Case]:
 
 
 def _other_keys(draw: Draw) -> Iterator[Case]:
-    first, second = (jax.random.key(int(draw.rng.integers(1000))) for _ in range(2))
+    first, second = (jax.random.key(int(seed)) for seed in draw.rng.choice(1000, 2, replace=False))
     yield Case(
         "another key gives other weights, the same key the same",
         run=lambda init: [
