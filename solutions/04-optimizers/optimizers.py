@@ -822,7 +822,8 @@ hidden.as_transformation(as_transformation, adam)
 #
 # Sixty steps with batches of 128, a linear classifier of the digits, and one question: how low can the loss get? Reach
 # **0.16** or less. The check trains by your recipe with another start and other batches, so a recipe that only works
-# by luck will be found out.
+# by luck will be found out. The grader does so once more. A start alone moves the loss by a twentieth, so there 0.18 is
+# enough.
 #
 # Change one thing at a time. Search learning rates by factors of three, not by steps of 0.01.
 #

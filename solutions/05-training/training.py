@@ -563,7 +563,7 @@ Dashboard(run, live, live_optimizer, steps=600)
 #
 # Before a long training, see whether the loop can learn at all: a network with 10,000 parameters must know fifty examples
 # by heart. If it does not, something is broken, and it is found in seconds. Make the accuracy on these examples, in
-# evaluation mode, 100 %.
+# evaluation mode, 100 %. The grader gives your function fifty others: let it train for some steps more than it needs here.
 #
 # <details><summary>Hint 1: an idea</summary>
 #
@@ -610,7 +610,8 @@ hidden.memorize(memorize)
 # *Difficulty: open. Importance: high. About 25 minutes. 8 points.*
 #
 # You get 180 batches of 64 digits, and no more. Return a network that reads **97 %** of digits that it has never seen.
-# The check splits the data in its own way, trains with your function, and asks for the answers to 600 others.
+# The check splits the data in its own way, trains with your function, and asks for the answers to 600 others. The grader
+# splits them once more. Luck alone moves the result by half a percent, so there 96 % is enough.
 #
 # <details><summary>Hint 1: an idea</summary>
 #

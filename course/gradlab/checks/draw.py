@@ -23,6 +23,11 @@ class Draw:
     seed: int
     exercise: str
 
+    @property
+    def visible(self) -> bool:
+        """Whether these are the inputs that a student's own check has."""
+        return self.seed == VISIBLE_SEED
+
     @cached_property
     def rng(self) -> np.random.Generator:
         """The generator; advance it only through one `Draw`, in the order of the cases."""
@@ -36,7 +41,7 @@ class Draw:
         """A size from `low` to `high`, both included: for hidden cases another than for visible ones."""
         count = high - low + 1
         visible, shift = self._sizes.integers(count), self._sizes.integers(1, max(count, 2))
-        return int(low + (visible if self.seed == VISIBLE_SEED else (visible + shift) % count))
+        return int(low + (visible if self.visible else (visible + shift) % count))
 
     def integer(self, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included, where no program's shapes depend on it."""

@@ -345,13 +345,15 @@ def _plain(tree: Any) -> Any:
     return jax.tree.map(np.asarray, tree)
 
 
-RECIPE_STEPS, RECIPE_TARGET = 60, 0.16
+# Starts and orders move the loss of one recipe by a twentieth (one standard deviation). What has reached the target in
+# the notebook shall not miss it where the grader draws others.
+RECIPE_STEPS, RECIPE_TARGET, RECIPE_LUCK = 60, 0.16, 0.02
 
 
 @exercise(points=8, visible=4, skill="optimization")
 def digits_recipe(draw: Draw) -> Iterator[Case]:
     seed = int(draw.rng.integers(1000))
-    for target, weight in ((0.3, 1), (RECIPE_TARGET, 2)):
+    for target, weight in ((0.3, 1), (RECIPE_TARGET if draw.visible else RECIPE_TARGET + RECIPE_LUCK, 2)):
         yield Case(
             f"a loss of {target:g} within {RECIPE_STEPS} steps",
             run=lambda recipe, target=target: _verdict(recipe, seed, target),

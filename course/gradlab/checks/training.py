@@ -315,7 +315,9 @@ def memorize(draw: Draw) -> Iterator[Case]:
     )
 
 
-BUDGET, TARGET = 180, 0.97
+# Three ways of training reach 97.7 to 98.8 %, each with a standard deviation of 0.5 % over splits and orders. What has
+# reached the target in the notebook shall not miss it where the grader splits again.
+BUDGET, TARGET, LUCK = 180, 0.97, 0.01
 
 
 @exercise(points=8, visible=3, skill="training")
@@ -324,7 +326,7 @@ def train_on_budget(draw: Draw) -> Iterator[Case]:
     _, *others = digit_images(seed)
     images, labels = (np.concatenate(arrays) for arrays in zip(*others, strict=True))
     ask = Once(lambda train: probe.apply(train, trials.TrainedTrial(images), trials.Stream(seed, BUDGET)))
-    for target, weight in ((0.9, 1), (TARGET, 2)):
+    for target, weight in ((0.9, 1), (TARGET if draw.visible else TARGET - LUCK, 2)):
         yield Case(
             f"{target:.0%} of other images",
             run=lambda train, target=target: oracles.reached(ask(train), labels, target),

@@ -312,7 +312,7 @@ def by_momentum(images, labels):
 def in_halves(images, labels):
     """Two batches of 25 in turn, with Adam."""
     halves = [(images[k::2], labels[k::2]) for k in range(2)]
-    return _through(halves * 30, _adam(), 8, 0.1)
+    return _through(halves * 50, _adam(), 8, 0.1)
 
 
 @alternative(of="train_on_budget")
