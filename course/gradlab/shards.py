@@ -69,12 +69,13 @@ class Adam:
     """Adam as in lab 04, by optax: `init(params) -> state`, `update(gradients, state, params) -> (updates, state)`."""
 
     learning_rate: float = 0.01
+    eps: float = 1e-8
 
     def init(self, params: Params) -> Any:
-        return optax.adam(self.learning_rate).init(params)
+        return optax.adam(self.learning_rate, eps=self.eps).init(params)
 
     def update(self, gradients: Params, state: Any, params: Params) -> tuple[Params, Any]:
-        return optax.adam(self.learning_rate).update(gradients, state, params)
+        return optax.adam(self.learning_rate, eps=self.eps).update(gradients, state, params)
 
 
 def shard_shapes(tree: Any) -> list[tuple[int, ...]]:
@@ -122,10 +123,14 @@ class Start:
 @portable
 @dataclass(frozen=True)
 class TwoSteps:
-    """Makes two steps with a student's `make_step`, from arrays that lie by `specs`, and tells where all lies then."""
+    """Makes two steps with a student's `make_step`, from arrays that lie by `specs`, and tells where all lies then.
+
+    With Adam's usual `eps`, a gradient that is nothing but rounding error would be made a step of full length.
+    """
 
     specs: dict[str, PartitionSpec]
     axes: tuple[int, int]
+    eps: float
 
     def __call__(self, make_step: Callable, params: dict, x: Array, y: Array) -> dict:
         mesh = grid(*self.axes)
@@ -135,8 +140,9 @@ class TwoSteps:
             return jax.device_put(leaf, NamedSharding(mesh, spec))
 
         own = jax.tree.map(jnp.array, params)
-        params, state = jax.tree_util.tree_map_with_path(move, (own, Adam().init(own)))
-        step, losses, before = make_step(SquaredError(), Adam()), [], []
+        optimizer = Adam(eps=self.eps)
+        params, state = jax.tree_util.tree_map_with_path(move, (own, optimizer.init(own)))
+        step, losses, before = make_step(SquaredError(), optimizer), [], []
         for _ in range(2):
             before = jax.tree.leaves((params, state))
             found = step(params, state, x, y)

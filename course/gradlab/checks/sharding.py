@@ -28,6 +28,8 @@ from gradlab.seam.handle import Handle, StudentError, to_numpy
 from gradlab.shards import Block, Placement, SquaredError, Start, TwoSteps, grid, lies, shard_shapes
 
 close = partial(Case, rtol=1e-3, atol=1e-5)
+# Adam's, in the trial steps.
+EPS = 0.01
 # A loss or a count that is summed over devices costs nothing; weights and activations are larger.
 SMALL = 64
 
@@ -259,11 +261,11 @@ def start_training(draw: Draw) -> Iterator[Case]:
     x, y = draw.normal(4, width), draw.normal(4, width)
     # Two questions apart: a known mistake may stand in for one of the functions, on another side of the seam.
     started = once(lambda start: probe.apply(start, Start(specs, axes), params))
-    stepped = once(lambda make: probe.apply(make, TwoSteps(specs, axes), params, x, y))
+    stepped = once(lambda make: probe.apply(make, TwoSteps(specs, axes, EPS), params, x, y))
     parts = {name: oracles.shard_shape(params[name].shape, specs[name], axes) for name in params}
     places = [lies(parts[name], math.prod(axes)) for name in ("hidden", "output")]
     held = 3 * 4 * sum(math.prod(shape) for shape in parts.values())
-    losses, trained = oracles.two_steps(params, x, y)
+    losses, trained = oracles.two_steps(params, x, y, EPS)
     yield Case(
         "where the parameters lie at the start",
         run=lambda start, _: started(start)["params"],

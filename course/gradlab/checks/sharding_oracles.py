@@ -103,8 +103,8 @@ def squared_error(params: dict, x: np.ndarray, y: np.ndarray) -> tuple[float, di
     }
 
 
-def two_steps(params: dict, x: np.ndarray, y: np.ndarray) -> tuple[list[float], dict]:
-    """The losses of two steps of Adam (rate 0.01, optax's defaults) and the parameters after them, in float64."""
+def two_steps(params: dict, x: np.ndarray, y: np.ndarray, eps: float) -> tuple[list[float], dict]:
+    """The losses of two steps of Adam (rate 0.01, optax's other defaults) and the parameters after them, in float64."""
     params = {name: part.astype(Wide) for name, part in params.items()}
     mean = square = dict.fromkeys(params, 0.0)
     losses = []
@@ -114,7 +114,7 @@ def two_steps(params: dict, x: np.ndarray, y: np.ndarray) -> tuple[list[float], 
         mean = {name: 0.9 * mean[name] + 0.1 * slope for name, slope in slopes.items()}
         square = {name: 0.999 * square[name] + 0.001 * slope**2 for name, slope in slopes.items()}
         for name in params:
-            step = mean[name] / (1 - 0.9**t) / (np.sqrt(square[name] / (1 - 0.999**t)) + 1e-8)
+            step = mean[name] / (1 - 0.9**t) / (np.sqrt(square[name] / (1 - 0.999**t)) + eps)
             params = params | {name: params[name] - 0.01 * step}
     return losses, params
 
