@@ -321,7 +321,10 @@ def causal_attention(draw: Draw) -> Iterator[Case]:
     steps, d = draw.size(4, 5), draw.size(3, 4)
     one = (array(draw, steps, d), array(draw, steps, d), array(draw, steps, d + 2))
     many = (array(draw, 2, 3, steps, d), array(draw, 2, 3, steps, d), array(draw, 2, 3, steps, d))
-    sharp = (60 * one[0], one[1], one[2])
+    # The last position's score for the longest key is 300: its exponential is more than float32 can hold.
+    longest = one[1][jnp.argmax(jnp.linalg.norm(one[1], axis=-1))]
+    queries = (60 * one[0]).at[-1].set(300 * d**0.5 * longest / (longest @ longest))
+    sharp = (queries, one[1], one[2])
     for name, args, weight in (
         ("one sequence", one, 2),
         ("a batch of sequences with several heads", many, 1),

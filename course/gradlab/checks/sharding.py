@@ -547,7 +547,9 @@ def _refusal(rows: Handle, batch: int, processes: int) -> str:
 
 @exercise(points=6, visible=3, skill="scaling", arguments=("fit_scaling_law", "predict_loss"))
 def fit_scaling_law(draw: Draw) -> Iterator[Case]:
-    law = {"floor": draw.uniform(1.2, 2.0), "factor": draw.uniform(8, 20), "exponent": draw.uniform(0.25, 0.4)}
+    # Apart, so that no number of the visible law is near to one of a hidden law.
+    ranges = ((1.2, 1.5), (8, 12), (0.33, 0.4)) if draw.visible else ((1.7, 2.0), (14, 20), (0.25, 0.31))
+    law = dict(zip(("floor", "factor", "exponent"), (draw.uniform(*it) for it in ranges), strict=True))
     sizes = np.geomspace(2e3, 2e5, 7)
     exact = oracles.power_law(sizes, **law)
     for name in law:
