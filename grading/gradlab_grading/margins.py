@@ -65,19 +65,19 @@ def right_answers(exercise: Exercise, names: dict[str, Any]) -> dict[str, tuple]
 def margins(check: Hidden, answers: dict[str, tuple], seeds: int) -> list[Margin]:
     """The margin of each hidden case over so many seeds, given right answers by name."""
     exercise = check.exercise
-    used: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    used: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
     for seed in range(FIRST, FIRST + seeds):
         cases = check.cases(Draw(seed, exercise.name))
         for answer, implementations in answers.items():
             for outcome in exercise.ask(implementations, cases):
-                used[outcome.case.name][answer].append(_share(outcome))
-    found = []
-    for case, shares in used.items():
-        answer = max(shares, key=lambda name: max(shares[name]))
-        most, median = max(shares[answer]), float(np.median(shares[answer]))
-        seed = FIRST + shares[answer].index(most)
-        found.append(Margin(exercise.lab, exercise.name, case, answer, seed, most, median))
-    return found
+                used[outcome.case.name, answer].append((_share(outcome), seed))
+    worst: dict[str, Margin] = {}
+    for (case, answer), shares in used.items():
+        most, seed = max(shares)
+        median = float(np.median([share for share, _ in shares]))
+        if case not in worst or most > worst[case].most:
+            worst[case] = Margin(exercise.lab, exercise.name, case, answer, seed, most, median)
+    return list(worst.values())
 
 
 def run(lab: str | None, seeds: int, *, as_json: bool) -> bool:
