@@ -1,4 +1,4 @@
-"""What must be so for every batch's draw, whichever seed it has: a fault here shows in one batch of dozens or hundreds."""
+"""What must be so whichever seed a batch has: a fault here shows in one batch of dozens or hundreds."""
 
 import jax
 import numpy as np

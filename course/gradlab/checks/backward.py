@@ -400,14 +400,14 @@ def mlp_oracle(params: list, x: np.ndarray, labels: np.ndarray) -> tuple[float, 
 
 @exercise(points=8, visible=3, skill="automatic differentiation")
 def mlp_backward(draw: Draw) -> Iterator[Case]:
-    b, n = 3, 3
-    x, labels = draw.normal(b, n), draw.rng.integers(0, 3, b).astype(np.int32)
-    nets = {"one layer": (n, 3), "two layers": (n, 4, 3), "three layers, all of one width": (n, 3, 3, 3)}
-    for weight, (name, sizes) in enumerate(nets.items(), 1):
+    # Of three rows, two layers' rectifiers may let the same numbers through, and a wrong gate would be a right one.
+    nets = {"one layer": (3, (3, 3)), "two layers": (3, (3, 4, 3)), "three layers, all of one width": (8, (3, 3, 3, 3))}
+    for weight, (name, (rows, sizes)) in enumerate(nets.items(), 1):
+        x, labels = draw.normal(rows, sizes[0]), draw.rng.integers(0, sizes[-1], rows).astype(np.int32)
         params = random_mlp(draw, *sizes)
         yield close(
             name,
-            run=lambda backward, params=params: backward(*on_device(params, x, labels)),
+            run=lambda backward, given=(params, x, labels): backward(*on_device(*given)),
             want=mlp_oracle(params, x, labels),
             weight=weight,
             because="The loss, and gradients in the structure of the parameters.",
