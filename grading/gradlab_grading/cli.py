@@ -67,16 +67,21 @@ def student_copy(
     print(f"{destination}: {len(files)} files, and no line of a solution or of a hidden check in any of them.")
 
 
-def matrix(lab: SourceName = None, as_json: AsJson = False) -> None:
-    """Try every known mistake and every alternative on every check, and show the gaps."""
-    from gradlab_grading import matrix as module
+def _folder(lab: str | None) -> str | None:
+    """The name of a lab's folder, or None for all labs; ends the command where there is no such lab."""
     from gradlab_grading.layout import UnknownSource, repository
 
     try:
-        name = repository().sources(lab)[0].parent.name if lab else None
+        return repository().sources(lab)[0].parent.name if lab else None
     except UnknownSource as error:
         raise fail(str(error)) from error
-    raise typer.Exit(0 if module.run(name, as_json=as_json) else 1)
+
+
+def matrix(lab: SourceName = None, as_json: AsJson = False) -> None:
+    """Try every known mistake and every alternative on every check, and show the gaps."""
+    from gradlab_grading import matrix as module
+
+    raise typer.Exit(0 if module.run(_folder(lab), as_json=as_json) else 1)
 
 
 def margins(
@@ -86,13 +91,8 @@ def margins(
 ) -> None:
     """Ask every right answer under many hidden seeds, and show how near each check comes to refusing one."""
     from gradlab_grading import margins as module
-    from gradlab_grading.layout import UnknownSource, repository
 
-    try:
-        name = repository().sources(lab)[0].parent.name if lab else None
-    except UnknownSource as error:
-        raise fail(str(error)) from error
-    raise typer.Exit(0 if module.run(name, seeds, as_json=as_json) else 1)
+    raise typer.Exit(0 if module.run(_folder(lab), seeds, as_json=as_json) else 1)
 
 
 def bench(

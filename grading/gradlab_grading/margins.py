@@ -18,9 +18,8 @@ from rich.table import Table
 from gradlab.checks.case import Case, Outcome
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import Exercise, exercises
-from gradlab_grading.alternatives import alternatives_of
 from gradlab_grading.hidden import Hidden
-from gradlab_grading.matrix import whole_check
+from gradlab_grading.matrix import other_answers, whole_check
 from gradlab_grading.reference import lab_folders, reference
 
 REFUSED = float("inf")
@@ -56,10 +55,7 @@ class Margin:
 
 def right_answers(exercise: Exercise, names: dict[str, Any]) -> dict[str, tuple]:
     """The reference's implementations of an exercise, taken from what its lab defines, and every alternative."""
-    answers = {"reference": tuple(names[name] for name in exercise.arguments)}
-    for other in alternatives_of(exercise.lab, exercise.name):
-        answers[other.__name__] = other() if len(exercise.arguments) > 1 else (other,)
-    return answers
+    return {"reference": tuple(names[name] for name in exercise.arguments)} | other_answers(exercise)
 
 
 def margins(check: Hidden, answers: dict[str, tuple], seeds: int) -> list[Margin]:

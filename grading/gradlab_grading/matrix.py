@@ -120,10 +120,15 @@ def _entries(exercise: Exercise, check: Callable[..., Report], right: tuple) -> 
         report = check(*given)
         named = mistake.name in [known.name for known in report.mistakes]
         found.append(Entry(mistake.name, "mistake", report.score, named))
-    for other in alternatives_of(exercise.lab, exercise.name):
-        given = other() if len(exercise.arguments) > 1 else (other,)
-        found.append(Entry(other.__name__, "alternative", check(*given).score, False))
+    for name, given in other_answers(exercise).items():
+        found.append(Entry(name, "alternative", check(*given).score, False))
     return found
+
+
+def other_answers(exercise: Exercise) -> dict[str, tuple]:
+    """The implementations that each alternative of an exercise consists of, by its name."""
+    several = len(exercise.arguments) > 1
+    return {it.__name__: it() if several else (it,) for it in alternatives_of(exercise.lab, exercise.name)}
 
 
 def _hidden_score(report: Report) -> float:
