@@ -19,7 +19,7 @@ from gradlab.checks.case import Case, Outcome
 from gradlab.checks.draw import Draw
 from gradlab.checks.exercise import Exercise, exercises
 from gradlab_grading.hidden import Hidden
-from gradlab_grading.matrix import other_answers, whole_check
+from gradlab_grading.matrix import other_answers, show_gaps, whole_check
 from gradlab_grading.reference import lab_folders, reference
 
 REFUSED = float("inf")
@@ -130,6 +130,4 @@ def _show(found: list[Margin]) -> None:
             exercise = it.exercise
         table.add_row(f"  {it.case}", "REFUSED" if it.most == REFUSED else f"{it.most:.0%}")
     console.print(table)
-    for it in found:
-        if it.gap:
-            console.print(f"[bold]GAP[/bold] in {it.exercise}: {it.gap}")
+    show_gaps(console, [(it.exercise, it.gap) for it in found if it.gap])

@@ -209,9 +209,13 @@ def _show(found: list[Line]) -> None:
             table.add_row(f"  {entry.name}", f"{entry.score:g}", _verdict(entry, line))
         table.add_section()
     console.print(table)
-    for line in found:
-        for gap in line.gaps:
-            console.print(f"[bold]GAP[/bold] in {line.exercise}: {gap}")
+    show_gaps(console, [(line.exercise, gap) for line in found for gap in line.gaps])
+
+
+def show_gaps(console: Console, gaps: list[tuple[str, str]]) -> None:
+    """A line for each gap, given with the exercise that it is in."""
+    for exercise, gap in gaps:
+        console.print(f"[bold]GAP[/bold] in {exercise}: {gap}")
 
 
 def _verdict(entry: Entry, line: Line) -> str:
